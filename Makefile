@@ -1,0 +1,29 @@
+# `make test` and, from the embedded control plane on, `make demo` need nothing before them but Python, Go, make and git.
+PYTHON ?= python3
+VENV := .venv
+STAMP := $(VENV)/.installed
+
+.PHONY: help setup test lint types generate clean
+help: ## show what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## make .venv with the pinned dependencies
+
+$(STAMP): pyproject.toml hack/constraints.txt
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c hack/constraints.txt -e '.[dev]'
+	@touch $@
+
+test: $(STAMP) ## run every test, on a real kube-apiserver where one is needed
+	$(VENV)/bin/pytest
+
+lint: $(STAMP) ## check style and who imports whom
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports
+
+types: $(STAMP) ## check types
+	$(VENV)/bin/mypy disvc test docs hack
+
+clean: ## remove what make made here (the cache of binaries stays)
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
