@@ -1,0 +1,342 @@
+"""The transport over HTTP: kubernetes_asyncio's configuration, credentials and pooled aiohttp sessions.
+
+`connect()` finds the cluster in the order that controller-runtime has: an explicit kubeconfig, `KUBECONFIG`,
+the service account of the pod, `~/.kube/config`. Requests are bytes on kubernetes_asyncio's session; its
+generated models are not used. Importing kubernetes_asyncio costs some 65 MB, so this module is
+imported only by a process that does talk to a cluster.
+
+Credentials that expire are renewed: token files and exec plugins are looked at once a minute, and an answer
+of 401 makes the whole configuration be read anew, once for all requests that are waiting for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+from aiohttp.abc import AbstractStreamWriter
+from aiohttp.payload import Payload
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.client.rest import RESTClientObject
+from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+from yarl import URL
+
+from disvc.runtime.environment import Environment
+from disvc.runtime.errors import AnswerLost, ConfigurationError, RuntimeFailure, TransportError, Unreachable
+from disvc.runtime.transport import Answer
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+_CONNECT_SECONDS = 10.0
+_LOOK_AT_CREDENTIALS_SECONDS = 60.0
+_POOL = 100
+"""Requests under way at once. Watches have a pool of their own without a limit, so neither starves the other."""
+
+
+@asynccontextmanager
+async def connect(
+    kubeconfig: str | os.PathLike[str] | None = None,
+    *,
+    context: str | None = None,
+    environment: Environment | None = None,
+) -> AsyncIterator[Connection]:
+    """Open a connection to a cluster and close it at the end.
+
+    `kubeconfig` is a file; without one, `KUBECONFIG`, the pod's service account and `~/.kube/config` are tried
+    in this order. `context` is one of the kubeconfig's, by default its current one.
+
+    Raises `ConfigurationError`, which says what is wrong with which file.
+    """
+    connection = await Connection.open(_Source(kubeconfig, context), environment or Environment())
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+class _Source:
+    """Where the configuration comes from; it can be read again and again."""
+
+    def __init__(self, kubeconfig: str | os.PathLike[str] | None, context: str | None) -> None:
+        self._context = context
+        self._loader: Any = None
+        explicit = kubeconfig or os.environ.get("KUBECONFIG")
+        self._in_cluster = not explicit and "KUBERNETES_SERVICE_HOST" in os.environ
+        self._file = str(explicit or Path.home() / ".kube" / "config")
+
+    async def read(self, *, anew: bool) -> Configuration:
+        """Return the configuration of now: `anew` forgets a cached exec credential that has not expired."""
+        configuration = Configuration()
+        configuration.connection_pool_maxsize = _POOL
+        try:
+            if self._in_cluster:
+                load_incluster_config(client_configuration=configuration, try_refresh_token=False)
+                return configuration
+            if self._loader is None or anew:
+                missing = [f for f in self._file.split(os.pathsep) if not Path(f).is_file()]
+                if missing:
+                    raise ConfigurationError(
+                        f"there is no kubeconfig file {', '.join(missing)}: pass --kubeconfig, set KUBECONFIG, "
+                        "or run in a pod with a service account"
+                    )
+                self._loader = await load_kube_config(
+                    config_file=self._file,
+                    context=self._context,
+                    client_configuration=configuration,
+                    persist_config=False,
+                )
+            else:
+                await self._loader.load_and_set(configuration)
+        except ConfigurationError:
+            raise
+        except Exception as error:  # the loader raises whatever the YAML, base64 or plugin ran into
+            where = "the pod's service account" if self._in_cluster else f"kubeconfig {self._file}"
+            detail = str(error) or type(error).__name__
+            raise ConfigurationError(f"{where} cannot be used: {detail}") from error
+        return configuration
+
+    @property
+    def renews_itself(self) -> bool:
+        """Whether looking at the credentials once a minute can give new ones at little cost."""
+        if self._in_cluster or hasattr(self._loader, "exec_plugin_expiry"):
+            return True
+        user = getattr(self._loader, "_user", None)
+        return user is not None and "tokenFile" in user
+
+
+class _FencedBody(Payload):
+    """A body that asks the fence right before its bytes go to the socket.
+
+    aiohttp sends the headers together with the body's first bytes, so a refusal here means that the server
+    never sees a whole request, however long the process was stopped between the decision and the sending.
+    """
+
+    def __init__(self, value: bytes, content_type: str, fence: Callable[[], None] | None) -> None:
+        super().__init__(value, content_type=content_type)
+        self._size = len(value)
+        self._fence = fence
+        self.refusal: RuntimeFailure | None = None
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return str(self._value.decode(encoding, errors))
+
+    async def write(self, writer: AbstractStreamWriter) -> None:
+        await self.write_with_length(writer, None)
+
+    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if self._fence is not None:
+            try:
+                self._fence()
+            except RuntimeFailure as refusal:
+                self.refusal = refusal
+                raise
+        await writer.write(self._value)
+
+
+class Connection:
+    """A `Transport` to the API server of a kubeconfig or a pod; made by `connect()`."""
+
+    def __init__(self, source: _Source, configuration: Configuration, environment: Environment) -> None:
+        self._source = source
+        self._environment = environment
+        self._renewing: asyncio.Task[None] | None = None
+        self._use(configuration)
+
+    @classmethod
+    async def open(cls, source: _Source, environment: Environment) -> Connection:
+        """Read the configuration and make the sessions; nothing is sent yet."""
+        return cls(source, await source.read(anew=True), environment)
+
+    def _use(self, configuration: Configuration) -> None:
+        try:
+            self._rest = RESTClientObject(configuration)
+            self._streams = RESTClientObject(configuration, maxsize=0)
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(f"the certificates of {configuration.host} cannot be used: {error}") from error
+        self._fingerprint = _fingerprint(configuration)
+        self._base = str(configuration.host).rstrip("/")
+        self.host = urlsplit(self._base).netloc
+        self._arguments: dict[str, Any] = {}
+        if configuration.proxy:
+            self._arguments["proxy"] = configuration.proxy
+        if configuration.proxy_headers:
+            self._arguments["proxy_headers"] = configuration.proxy_headers
+        if configuration.tls_server_name:
+            self._arguments["server_hostname"] = configuration.tls_server_name
+        self._take_token(configuration)
+
+    def _take_token(self, configuration: Configuration) -> None:
+        self._token: str | None = configuration.api_key.get("BearerToken")
+        self._looked_at = self._environment.clock.monotonic()
+
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+        fence: Callable[[], None] | None,
+    ) -> Answer:
+        """Send a request; see `Transport.request`."""
+        await self._look_at_credentials()
+        token = self._token
+        answer = await self._request(method, path, query, headers, body, timeout, fence)
+        if answer.status == 401 and await self._renewed(token):
+            return await self._request(method, path, query, headers, body, timeout, fence)
+        return answer
+
+    async def _request(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+        fence: Callable[[], None] | None,
+    ) -> Answer:
+        payload = None if body is None else _FencedBody(body, headers["Content-Type"], fence)
+        try:
+            async with self._rest.pool_manager.request(
+                method,
+                self._url(path, query),
+                headers=self._headers(headers),
+                data=payload,
+                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS),
+                allow_redirects=False,
+                **self._arguments,
+            ) as response:
+                return Answer(response.status, response.headers, await response.read())
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            if payload is not None and payload.refusal is not None:
+                raise payload.refusal from error
+            raise self._failure(method, path, error) from error
+
+    @asynccontextmanager
+    async def stream(
+        self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], timeout: float
+    ) -> AsyncIterator[_Response]:
+        """Open a stream; see `Transport.stream`."""
+        await self._look_at_credentials()
+        token = self._token
+        response = await self._open_stream(path, query, headers, timeout)
+        if response.status == 401 and await self._renewed(token):
+            response.close()
+            response = await self._open_stream(path, query, headers, timeout)
+        try:
+            yield _Response(response, path)
+        finally:
+            response.close()
+
+    async def _open_stream(
+        self, path: str, query: Mapping[str, str], headers: Mapping[str, str], timeout: float
+    ) -> aiohttp.ClientResponse:
+        try:
+            async with asyncio.timeout(timeout):
+                return await self._streams.pool_manager.request(
+                    "GET",
+                    self._url(path, query),
+                    headers=self._headers(headers),
+                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                    allow_redirects=False,
+                    **self._arguments,
+                )
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self._failure("GET", path, error) from error
+
+    def _url(self, path: str, query: Mapping[str, str]) -> URL:
+        return URL(f"{self._base}{path}?{urlencode(query)}" if query else self._base + path, encoded=True)
+
+    def _headers(self, headers: Mapping[str, str]) -> Mapping[str, str]:
+        # Without compression: it costs both sides more processor time than a cluster's network is worth.
+        mine = {"Accept-Encoding": "identity", **headers}
+        if self._token:
+            mine["Authorization"] = self._token
+        return mine
+
+    def _failure(self, method: str, path: str, error: Exception) -> TransportError:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
+            return Unreachable(
+                f"{method} {path}: the TLS handshake with {self._base} failed: {error}; "
+                "is certificate-authority in the kubeconfig the one that signed the server's certificate?"
+            )
+        if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            return Unreachable(f"{method} {path}: {self._base} cannot be reached: {error}")
+        detail = str(error) or type(error).__name__
+        return AnswerLost(f"{method} {path}: no answer from {self._base}: {detail}")
+
+    async def _look_at_credentials(self) -> None:
+        if (
+            self._source.renews_itself
+            and self._environment.clock.monotonic() - self._looked_at > _LOOK_AT_CREDENTIALS_SECONDS
+        ):
+            self._looked_at = self._environment.clock.monotonic()
+            self._take_token(await self._source.read(anew=False))
+
+    async def _renewed(self, refused: str | None) -> bool:
+        """Read the configuration anew, once for all who ask; return whether a request is worth repeating."""
+        if self._token != refused:
+            return True
+        if self._renewing is None or self._renewing.done():
+            self._renewing = asyncio.create_task(self._renew(), name="renew credentials")
+        before = (self._token, self._fingerprint)
+        await asyncio.shield(self._renewing)
+        return (self._token, self._fingerprint) != before
+
+    async def _renew(self) -> None:
+        configuration = await self._source.read(anew=True)
+        if _fingerprint(configuration) == self._fingerprint:
+            self._take_token(configuration)
+            return
+        old = self._rest, self._streams
+        self._use(configuration)
+        for client in old:
+            await client.close()
+
+    async def fork(self) -> Connection:
+        """Return a connection of its own to the same server; the caller closes it."""
+        return await Connection.open(self._source, self._environment)
+
+    async def close(self) -> None:
+        """Close all connections."""
+        if self._renewing is not None:
+            self._renewing.cancel()
+            await asyncio.gather(self._renewing, return_exceptions=True)
+        await self._rest.close()
+        await self._streams.close()
+
+
+class _Response:
+    """A `Stream` over aiohttp."""
+
+    def __init__(self, response: aiohttp.ClientResponse, path: str) -> None:
+        self.status = response.status
+        self.headers: Mapping[str, str] = response.headers
+        self._response = response
+        self._path = path
+
+    async def chunks(self) -> AsyncIterator[bytes]:
+        try:
+            async for chunk in self._response.content.iter_any():
+                yield chunk
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            detail = str(error) or type(error).__name__
+            raise AnswerLost(f"GET {self._path}: the stream broke: {detail}") from error
+
+
+def _fingerprint(configuration: Configuration) -> str:
+    """Return a digest of what a TLS session is made from: a changed one needs new sessions."""
+    digest = hashlib.sha256(f"{configuration.host} {configuration.proxy} {configuration.verify_ssl}".encode())
+    for file in (configuration.ssl_ca_cert, configuration.cert_file, configuration.key_file):
+        digest.update(b"\0" + (Path(file).read_bytes() if file else b""))
+    return digest.hexdigest()

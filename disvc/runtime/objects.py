@@ -1,0 +1,202 @@
+"""API objects as this library keeps them: bytes as the server sent them, with the metadata decoded.
+
+A `Resource` says what kind of object an address holds and how to decode one. An `Object` is one version of
+one object. It cannot be changed: `decode()` makes a new value at each call, which the caller may change
+and hand to the client.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+
+import msgspec
+
+from disvc.runtime.errors import DecodeError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+
+
+class Key(NamedTuple):
+    """Names one object of a resource: what a queue holds, a reconciler gets, and a cache is asked for."""
+
+    namespace: str
+    name: str
+
+    def __str__(self) -> str:
+        """Return `namespace/name`, or only the name where there is no namespace."""
+        return f"{self.namespace}/{self.name}" if self.namespace else self.name
+
+
+Request = Key
+"""What a reconciler gets: the key of the object to reconcile."""
+
+
+class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """One of metav1's owner references."""
+
+    api_version: str
+    kind: str
+    name: str
+    uid: str
+    controller: bool = False
+    block_owner_deletion: bool = False
+
+    @property
+    def group(self) -> str:
+        """Return the API group, "" for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+
+class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
+    """The part of metav1.ObjectMeta that a controller decides by.
+
+    `gc=False` is safe as nothing in here can refer back to it.
+    """
+
+    name: str = ""
+    namespace: str = ""
+    uid: str = ""
+    resource_version: str = ""
+    generation: int = 0
+    creation_timestamp: str | None = None
+    deletion_timestamp: str | None = None
+    deletion_grace_period_seconds: int | None = None
+    owner_references: tuple[OwnerReference, ...] = ()
+    finalizers: tuple[str, ...] = ()
+    _labels: dict[str, str] | None = msgspec.field(name="labels", default=None)
+    _annotations: dict[str, str] | None = msgspec.field(name="annotations", default=None)
+
+    @property
+    def labels(self) -> Mapping[str, str]:
+        """Return the labels; they cannot be changed."""
+        return MappingProxyType(self._labels or {})
+
+    @property
+    def annotations(self) -> Mapping[str, str]:
+        """Return the annotations; they cannot be changed."""
+        return MappingProxyType(self._annotations or {})
+
+    @property
+    def controller(self) -> OwnerReference | None:
+        """Return the owner that controls this object, if it has one."""
+        return next((owner for owner in self.owner_references if owner.controller), None)
+
+
+class _Envelope(msgspec.Struct, gc=False):
+    metadata: Metadata
+
+
+_decode_envelope = msgspec.json.Decoder(_Envelope).decode
+
+
+@lru_cache(maxsize=256)
+def _decoder_of(model: type[Any]) -> Callable[[bytes], Any]:
+    validate = getattr(model, "model_validate_json", None)  # a pydantic model
+    return cast("Callable[[bytes], Any]", validate or msgspec.json.Decoder(model).decode)
+
+
+@dataclass(frozen=True, slots=True)
+class Resource(Generic[T]):
+    """A kind of object and where the API server keeps it.
+
+    `model` is what `Object.decode` gives: `dict` (as JSON has it), a `msgspec.Struct`, a dataclass, a
+    TypedDict, or a pydantic model.
+
+        CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
+        DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments", model=Deployment)
+    """
+
+    api_version: str
+    kind: str
+    plural: str
+    namespaced: bool = True
+    model: type[T] = cast("type[T]", dict)
+
+    @property
+    def group(self) -> str:
+        """Return the API group, "" for the core one."""
+        return self.api_version.rpartition("/")[0]
+
+    def __str__(self) -> str:
+        """Return the name that RBAC and kubectl use: `deployments.apps`."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
+        """Return the URL path of the collection, of one object, or of one of its subresources.
+
+        https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
+        """
+        parts = ["/apis/" if self.group else "/api/", self.api_version]
+        if namespace and self.namespaced:
+            parts += "/namespaces/", namespace
+        parts += "/", self.plural
+        if name:
+            parts += "/", name
+        if subresource:
+            parts += "/", subresource
+        return "".join(parts)
+
+    def read(self, raw: bytes | msgspec.Raw) -> Object[T]:
+        """Return the object that `raw` holds: JSON with a `metadata`.
+
+        Raises `DecodeError` where that is not so.
+        """
+        try:
+            return Object(self, _decode_envelope(raw).metadata, bytes(raw))
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DecodeError(f"{self}: metadata does not decode: {error}: {bytes(raw[:200])!r}") from error
+
+    def write(self, value: T | Mapping[str, Any]) -> dict[str, Any]:
+        """Return a new dict of what JSON shows of `value`, with apiVersion and kind filled in.
+
+        They are filled in because the items of a list do not carry them.
+        """
+        dump = getattr(value, "model_dump", None)  # a pydantic model
+        body = dump(mode="json", by_alias=True, exclude_none=True) if dump else msgspec.to_builtins(value)
+        return {"apiVersion": self.api_version, "kind": self.kind, **body}
+
+
+class Object(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
+    """One version of one API object: what the server sent, with its metadata decoded."""
+
+    resource: Resource[T]
+    metadata: Metadata
+    raw: bytes
+
+    @property
+    def key(self) -> Key:
+        """Return the object's key."""
+        return Key(self.metadata.namespace, self.metadata.name)
+
+    @property
+    def version(self) -> int:
+        """Return the resourceVersion as a number, by which versions of one object can be ordered.
+
+        0 where it is not a number, which means that nothing can be said. That they are numbers that grow is
+        a promise of the API: https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-versions
+        """
+        version = self.metadata.resource_version
+        return int(version) if version.isdecimal() else 0
+
+    def decode(self) -> T:
+        """Return the whole object as the resource's model: a new value at each call, yours to change.
+
+        Raises `DecodeError` (a `TerminalError`: trying again cannot help until the object is changed) where
+        the object does not fit the model.
+        """
+        try:
+            return cast("T", _decoder_of(self.resource.model)(self.raw))
+        except ValueError as error:  # both msgspec's and pydantic's errors are ValueErrors
+            raise DecodeError(
+                f"{self.resource} {self.key} does not decode as {self.resource.model.__name__}: {error}"
+            ) from error
+
+    def __repr__(self) -> str:
+        """Return which version of what this is."""
+        return f"<{self.resource} {self.key} {self.metadata.resource_version}>"
