@@ -1,8 +1,9 @@
 """Counts what was asked of a test control plane, from the API server's own audit log.
 
-Promise: after `await settled()`, every request that was answered before it is in `calls()`, once, whoever sent it.
-The log is read incrementally. The server writes it at level Metadata, without the stage RequestReceived; a watch is
-logged when it starts and again when it ends (https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/).
+Promise: after `await settled()`, every request that was answered before it is in `calls()`, once, whoever
+sent it. The log is read incrementally. The server writes it at level Metadata, without the stage
+RequestReceived; a watch is logged when it starts and again when it ends
+(https://kubernetes.io/docs/tasks/debug/debug-cluster/audit/).
 """
 
 from __future__ import annotations
@@ -103,7 +104,7 @@ class AuditLog:
         code: int | None = None,
         since: datetime | None = None,
     ) -> list[Call]:
-        """The requests logged so far, in the order in which they were first logged.
+        """Return the requests logged so far, in the order in which they were first logged.
 
         What is given must be equal; `since` (aware) keeps requests received at that time or later.
         """
@@ -127,10 +128,11 @@ class AuditLog:
         ]
 
     async def settled(self) -> AuditLog:
-        """Wait until every request that was answered before this call is in the log, and return the log itself.
+        """Wait until every request that was answered before this call is in the log; returns the log itself.
 
         Raises:
             AuditLogError: the log did not show it within 30 s.
+
         """
         # The server logs a request just after it answered it, so that one may overtake another: hence twice.
         for _ in range(2):
@@ -139,7 +141,7 @@ class AuditLog:
             deadline = time.monotonic() + _SETTLE_S
             while not self._seen(mark):
                 if time.monotonic() > deadline:
-                    msg = f"a request was answered {_SETTLE_S:.0f} s ago and is not in the audit log {self._path}"
+                    msg = f"a request answered {_SETTLE_S:.0f} s ago is not in the audit log {self._path}"
                     raise AuditLogError(msg)
                 await asyncio.sleep(0.01)
         return self

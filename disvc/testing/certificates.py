@@ -48,13 +48,13 @@ class Authority:
         )
 
     def client(self, file: str, name: str, groups: Sequence[str] = ()) -> Credentials:
-        """A client certificate: Kubernetes reads the user from CN and the groups from O."""
+        """Issue a client certificate: Kubernetes reads the user from CN and the groups from O."""
         subject = [x509.NameAttribute(NameOID.COMMON_NAME, name)]
         subject += [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in groups]
         return self._issue(file, x509.Name(subject), ExtendedKeyUsageOID.CLIENT_AUTH, ())
 
     def server(self, file: str, names: Sequence[str], addresses: Sequence[str]) -> Credentials:
-        """A serving certificate for these DNS names and IP addresses."""
+        """Issue a serving certificate for these DNS names and IP addresses."""
         alternative: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
         alternative += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
@@ -84,7 +84,7 @@ class Authority:
 
 
 def write_private_key(key: ec.EllipticCurvePrivateKey, path: Path) -> None:
-    """Write a key as unencrypted PKCS #8 PEM, readable by this user only, and its public half beside it as .pub."""
+    """Write a key as unencrypted PKCS #8 PEM, for this user only, and its public half beside it as .pub."""
     path.touch(mode=0o600)
     pem = serialization.Encoding.PEM
     path.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))

@@ -1,13 +1,14 @@
-"""A real control plane for tests: kube-apiserver and etcd (and kube-controller-manager on request) on loopback.
+"""A real control plane for tests: kube-apiserver, etcd and, on request, kube-controller-manager, on loopback.
 
 Promises:
 
-* Each `ControlPlane` is independent: own ports, own certificates, own data in a temporary folder. Several may run.
+* Each `ControlPlane` is independent: own ports, own certificates, own data in a temporary folder. Several may
+  run at once.
 * The ports are its own for its whole life, also while the API server is stopped: it holds them bound, and the
-  servers listen beside it (SO_REUSEPORT). So a restart is on the same URL, and no other process can slip in.
-* Nothing is left over when it is stopped or when the process that holds it is killed (`disvc.testing.supervisor`).
-* It is not tied to an event loop. `start` and `stop` block, for fixtures and scripts; what a test does while other
-  things of its own run (restarts, compaction, kubectl) are coroutines. The short requests are plain calls.
+  servers listen beside it (SO_REUSEPORT). A restart is on the same URL, and no other process can slip in.
+* Nothing is left over when it is stopped, nor when the process that holds it is killed (see `supervisor`).
+* It is not tied to an event loop. `start` and `stop` block, for fixtures and scripts. What a test does while
+  other things of its own run (restarts, compaction, kubectl) are coroutines. Short requests are plain calls.
 
 Users are known by client certificates and authorised by RBAC. The API server also trusts the front-proxy
 certificate: who holds it may act for any user by the headers X-Remote-User and X-Remote-Group.
@@ -16,41 +17,37 @@ certificate: who holds it may act for any user by the headers X-Remote-User and 
 from __future__ import annotations
 
 import asyncio
-import base64
-import os
-import re
 import signal
 import socket
-import subprocess
 import time
 import uuid
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import jwt
 import urllib3
-import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from disvc.testing.audit import AuditLog
 from disvc.testing.binaries import binary
 from disvc.testing.certificates import Authority, Credentials, write_private_key
+from disvc.testing.etcd import compact
+from disvc.testing.kubeconfig import write_kubeconfig
+from disvc.testing.kubectl import run_kubectl
+from disvc.testing.rights import grant
 from disvc.testing.supervisor import Supervisor, SupervisorError
+from disvc.testing.tokens import ISSUER, sign_token
 from disvc.testing.users import User
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
-__all__ = ["ControlPlane", "ControlPlaneError", "KubectlError"]
+__all__ = ["ControlPlane", "ControlPlaneError"]
 
 _HOST = "127.0.0.1"
-_ISSUER = "https://kubernetes.default.svc.cluster.local"
 _POLL_S = 0.05
-_KUBECTL_TIMEOUT_S = 120.0
-# k8s.io/kubernetes/pkg/serviceaccount validates with go-jose's default leeway.
-_TOKEN_LEEWAY_S = 60.0
+_OK = 200
 
 _AUDIT_POLICY = """\
 apiVersion: audit.k8s.io/v1
@@ -62,15 +59,28 @@ rules:
 
 
 class ControlPlaneError(Exception):
-    """A component did not start, ended, or did not answer; the message says which, and the end of its log."""
-
-
-class KubectlError(Exception):
-    """kubectl ended with an error; the message has the command and what it wrote to stderr."""
+    """A component did not start, ended, or did not answer; the message has the end of its log."""
 
 
 class ControlPlane:
     """One kube-apiserver with its etcd; use as `async with` or `with`, or call `start` and `stop`."""
+
+    components: tuple[str, ...]
+    """The binaries that it runs."""
+    url: str
+    """The API server's URL, https://127.0.0.1:PORT."""
+    folder: Path
+    """Temporary; the components' logs are in `folder / "logs"`."""
+    ca_file: Path
+    """The authority of the serving certificate and of the users' client certificates (PEM)."""
+    serving: Credentials
+    """The API server's serving certificate, for 127.0.0.1 and localhost; good for a proxy too."""
+    front_proxy: Credentials
+    """The client certificate whose holder may set X-Remote-User and X-Remote-Group."""
+    admin: User
+    """A user who may do everything (group system:masters)."""
+    audit: AuditLog
+    """Every request to the API server, to count calls from."""
 
     def __init__(
         self,
@@ -79,41 +89,22 @@ class ControlPlane:
         controller_manager: bool = False,
         start_timeout_s: float = 60.0,
     ) -> None:
-        """Configure a control plane; nothing runs yet.
+        """Configure a control plane; nothing runs yet, and all but `components` is known from `start` on.
 
         Args:
             apiserver_flags: added to kube-apiserver's, like "--watch-cache=false" or
                 "--feature-gates=WatchList=false"; a flag given twice counts as it does there.
-            controller_manager: also run kube-controller-manager (garbage collection, namespaces, Deployments, …).
+            controller_manager: also run kube-controller-manager (garbage collection, Deployments, …).
             start_timeout_s: how long each component may take to be ready, in seconds.
+
         """
+        self.components = ("etcd", "kube-apiserver")
+        if controller_manager:
+            self.components += ("kube-controller-manager",)
         self._apiserver_flags = tuple(apiserver_flags)
-        self.components = (
-            "etcd",
-            "kube-apiserver",
-            *(["kube-controller-manager"] if controller_manager else []),
-        )
-        """The binaries that this control plane needs."""
         self._start_timeout_s = start_timeout_s
         self._supervisor: Supervisor | None = None
         self._reserved: dict[str, socket.socket] = {}
-
-    url: str
-    """The API server's URL, https://127.0.0.1:PORT."""
-    folder: Path
-    """Temporary; the components' logs are in `folder / "logs"`."""
-    ca_file: Path
-    """The authority of the serving certificate and of the users' client certificates (PEM)."""
-    serving: Credentials
-    """The API server's serving certificate, for 127.0.0.1 and localhost: also good for a proxy in front of it."""
-    front_proxy: Credentials
-    """The client certificate whose holder may set X-Remote-User and X-Remote-Group."""
-    admin: User
-    """A user who may do everything (group system:masters)."""
-    audit: AuditLog
-    """Every request to the API server, to count calls from."""
-
-    # -- life ---------------------------------------------------------------------------------------------------------
 
     def start(self) -> Self:
         """Start everything, wait until it is ready, and return self; blocks for some seconds.
@@ -122,21 +113,12 @@ class ControlPlane:
 
         Raises:
             BinaryNotFoundError: a binary is missing and cannot be built.
-            ControlPlaneError: a component did not become ready in time.
+            ControlPlaneError: it is started already, or a component was not ready in time.
+
         """
-        self._binaries = {name: str(binary(name)) for name in self.components}
+        self._claim()
         try:
-            self._supervisor = Supervisor()
-            self.folder = self._supervisor.folder
-            self._prepare()
-            self._start_etcd()
-            self._start_apiserver()
-            # Made by the API server itself, a moment after it is ready.
-            self._wait(
-                "kube-apiserver", lambda: self._launcher.request("GET", "/api/v1/namespaces/default").status
-            )
-            if "kube-controller-manager" in self.components:
-                self._start_controller_manager()
+            self._launch()
         except BaseException:
             self.stop()
             raise
@@ -159,129 +141,93 @@ class ControlPlane:
         self.stop()
 
     async def __aenter__(self) -> Self:
+        self._claim()
         try:
-            return await asyncio.to_thread(self.start)
-        except asyncio.CancelledError:
-            self.stop()  # ends what the thread has started, and so the thread
+            await asyncio.to_thread(self._launch)
+        except BaseException:
+            self.stop()  # when cancelled, this also ends the thread, which finds nothing running
             raise
+        return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.stop)
 
-    # -- faults -------------------------------------------------------------------------------------------------------
-
     async def stop_apiserver(self) -> None:
-        """End the API server in order (SIGTERM), and wait for it; its URL refuses connections afterwards."""
+        """End the API server in order (SIGTERM), and wait for it; its URL refuses connections from then on.
+
+        Raises:
+            ControlPlaneError: it did not end in time, and was killed.
+
+        """
         await asyncio.to_thread(self._end_apiserver, signal.SIGTERM)
 
     async def kill_apiserver(self) -> None:
-        """Kill the API server (SIGKILL), and wait for it; its URL refuses connections afterwards."""
+        """Kill the API server (SIGKILL), and wait for it; its URL refuses connections from then on."""
         await asyncio.to_thread(self._end_apiserver, signal.SIGKILL)
 
     async def start_apiserver(self) -> None:
         """Start the API server again, on the same URL and data, and wait until it is ready.
 
         Raises:
-            ControlPlaneError: it runs already, or did not become ready in time.
+            ControlPlaneError: it runs already, or was not ready in time.
+
         """
         await asyncio.to_thread(self._start_apiserver)
 
     async def compact(self) -> int:
-        """Make etcd forget all but the current state, and return the revision up to which it did.
+        """Make etcd forget all but the current state, and return its revision.
 
-        Every resourceVersion seen so far is below it. An API server that runs may still answer from its caches;
-        after a restart of it, or from the start with "--watch-cache=false", a watch from such a resourceVersion and
-        a list continued at one are answered with 410 Expired.
+        Every resourceVersion seen so far is below it. An API server that runs may still answer from its
+        caches. After a restart of it, or at once where it was started with "--watch-cache=false", a watch from
+        such a resourceVersion and a list continued at one are answered with 410 Expired.
 
         Raises:
-            ControlPlaneError: etcd refused or is not there.
-        """
-        return await asyncio.to_thread(self._compact)
+            EtcdError: etcd refused or is not there.
 
-    # -- users --------------------------------------------------------------------------------------------------------
+        """
+        return await asyncio.to_thread(compact, self._etcd_url("etcd"))
 
     def user(
         self, name: str, groups: Sequence[str] = (), rules: Sequence[Mapping[str, Sequence[str]]] = ()
     ) -> User:
-        """Make a user with exactly these rights of its own, in all namespaces; called again, it changes the rights.
+        """Make a user with exactly these rights of its own, in all namespaces; called again, it changes them.
 
         The rights are in force when this returns.
 
         Args:
             name: as the API server will know it.
             groups: the user's groups; rights bound to them come on top.
-            rules: PolicyRules of RBAC, like {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}.
+            rules: PolicyRules, like {"apiGroups": [""], "resources": ["pods"], "verbs": ["get", "list"]}.
 
         Raises:
             RequestFailedError: the API server refused a rule.
             ControlPlaneError: the rights did not come into force.
+
         """
-        user = self._certified_user(name, groups)
-        # RBAC is read through an informer: a path that only this version of the rules allows tells when it got there.
-        marker = f"/disvc-testing/{uuid.uuid4()}"
-        role_name = f"disvc-testing:{name}"
-        role = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRole",
-            "metadata": {"name": role_name},
-            "rules": [*rules, {"nonResourceURLs": [marker], "verbs": ["get"]}],
-        }
-        binding = {
-            "apiVersion": "rbac.authorization.k8s.io/v1",
-            "kind": "ClusterRoleBinding",
-            "metadata": {"name": role_name},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": role_name},
-            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}],
-        }
-        for resource, body in (("clusterroles", role), ("clusterrolebindings", binding)):
-            path = f"/apis/rbac.authorization.k8s.io/v1/{resource}/{role_name}?fieldManager=disvc-testing&force=true"
-            self._launcher.call("PATCH", path, body, content_type="application/apply-patch+yaml")
-        review = {
-            "apiVersion": "authorization.k8s.io/v1",
-            "kind": "SubjectAccessReview",
-            "spec": {"user": name, "nonResourceAttributes": {"path": marker, "verb": "get"}},
-        }
-        reviews = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-        self._wait(
-            "kube-apiserver",
-            lambda: 200 if self._launcher.call("POST", reviews, review)["status"]["allowed"] else 403,
-        )
-        return user
+        in_force = grant(self._launcher, name, rules)
+        self._wait("kube-apiserver", lambda: _OK if in_force() else 403)
+        return self._certified_user(name, groups)
 
     def kubeconfig(self, user: User, server: str | None = None) -> Path:
-        """Write a kubeconfig for a user that points to `server`, like a proxy's URL; by default to the API server."""
+        """Write a kubeconfig that points a user to `server` (a proxy's URL), by default to the API server."""
         path = self.folder / "users" / f"{uuid.uuid4()}.kubeconfig"
-        _write_kubeconfig(path, server or self.url, self.ca_file, Credentials(user.cert_file, user.key_file))
+        write_kubeconfig(path, server or self.url, self.ca_file, Credentials(user.cert_file, user.key_file))
         return path
 
     def service_account_token(self, namespace: str, name: str, lifetime_s: float) -> str:
-        """A signed token for an existing service account that the API server refuses after `lifetime_s` seconds.
+        """Sign a token of an existing service account that the API server refuses after `lifetime_s` seconds.
 
-        The server allows for a minute of clock skew, so `exp` in the token is a minute before it ends, and may be in
-        the past. It also remembers a token that it has accepted for up to 10 s (a constant of kube-apiserver), so
-        that a token in use is refused up to 10 s late.
+        The API server remembers for 10 s (a constant of its own) that it accepted a token: one in use is
+        refused up to 10 s late. The token's `exp` is a minute early, see `disvc.testing.tokens`.
 
         Raises:
             RequestFailedError: there is no such service account.
+
         """
         account = self._launcher.call("GET", f"/api/v1/namespaces/{namespace}/serviceaccounts/{name}")
-        now = time.time()
-        claims = {
-            "iss": _ISSUER,
-            "aud": [_ISSUER],
-            "sub": f"system:serviceaccount:{namespace}:{name}",
-            "iat": int(now - _TOKEN_LEEWAY_S),
-            "nbf": int(now - _TOKEN_LEEWAY_S),
-            "exp": int(now + lifetime_s - _TOKEN_LEEWAY_S),
-            "jti": str(uuid.uuid4()),
-            "kubernetes.io": {
-                "namespace": namespace,
-                "serviceaccount": {"name": name, "uid": account["metadata"]["uid"]},
-            },
-        }
-        return jwt.encode(claims, (self.folder / "service-accounts.key").read_bytes(), algorithm="ES256")
+        return sign_token(self._token_key, namespace, name, account["metadata"]["uid"], lifetime_s)
 
     async def kubectl(self, *args: str, stdin: str | None = None, user: User | None = None) -> str:
         """Run the real kubectl, by default as the admin, and return its stdout.
@@ -289,39 +235,59 @@ class ControlPlane:
         Raises:
             BinaryNotFoundError: there is no kubectl and it cannot be built.
             KubectlError: it ended with an error, or took longer than two minutes.
+
         """
-        return await asyncio.to_thread(self._kubectl, args, stdin, (user or self.admin).kubeconfig)
+        kubeconfig = (user or self.admin).kubeconfig
+        cache = self.folder / "kubectl-cache"
+        return await asyncio.to_thread(run_kubectl, args, stdin=stdin, kubeconfig=kubeconfig, cache=cache)
 
-    # -- inside -------------------------------------------------------------------------------------------------------
-
-    def _prepare(self) -> None:
-        """Reserve the ports; write certificates, keys and the audit policy."""
+    def _claim(self) -> None:
+        """Take the folder and the ports, which is quick, and makes `stop` able to undo all that follows."""
+        if self._supervisor is not None:
+            msg = f"the control plane on {self.url} is started already"
+            raise ControlPlaneError(msg)
+        self._supervisor = Supervisor()
+        self.folder = self._supervisor.folder
         for name in ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager"):
             self._reserved[name] = _reserve_port()
         self.url = f"https://{_HOST}:{self._port('kube-apiserver')}"
+
+    def _launch(self) -> None:
+        self._binaries = {name: str(binary(name)) for name in self.components}
+        self._write_files()
+        self._start_etcd()
+        self._start_apiserver()
+        # Made by the API server itself, a moment after it is ready.
+        default = "/api/v1/namespaces/default"
+        self._wait("kube-apiserver", lambda: self._launcher.request("GET", default).status)
+        if "kube-controller-manager" in self.components:
+            self._start_controller_manager()
+
+    def _write_files(self) -> None:
         for folder in ("logs", "users", "kubectl-cache"):
             (self.folder / folder).mkdir()
         self._authority = Authority("ca", self.folder)
         self.ca_file = self._authority.ca_file
-        names = ("localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc")
-        self.serving = self._authority.server("serving", names, (_HOST, "::1"))
-        # An authority of its own: else any client certificate called front-proxy-client would be as good.
+        self.serving = self._authority.server(
+            "serving", ("localhost", "kubernetes.default.svc"), (_HOST, "::1")
+        )
+        # An authority of its own, as no client certificate of the other one may pass for the proxy's.
         self._front_proxy_authority = Authority("front-proxy-ca", self.folder)
         self.front_proxy = self._front_proxy_authority.client("front-proxy", "front-proxy-client")
-        write_private_key(ec.generate_private_key(ec.SECP256R1()), self.folder / "service-accounts.key")
+        self._token_key = self.folder / "service-accounts.key"
+        write_private_key(ec.generate_private_key(ec.SECP256R1()), self._token_key)
         (self.folder / "audit-policy.yaml").write_text(_AUDIT_POLICY)
         self.admin = self._certified_user("disvc-testing:admin", ("system:masters",))
-        # For requests of this class itself, so that those by tests can be counted.
+        # For the requests of this class itself, so that a test can count its own.
         self._launcher = self._certified_user("disvc-testing:launcher", ("system:masters",))
         self.audit = AuditLog(
-            self.folder / "audit.log",
-            lambda mark: self._launcher.call("GET", f"/version?mark={mark}") and None,
+            self.folder / "audit.log", lambda mark: self._launcher.call("GET", f"/version?mark={mark}")
         )
 
     def _certified_user(self, name: str, groups: Sequence[str]) -> User:
         credentials = self._authority.client(f"users/{uuid.uuid4()}", name, groups)
         kubeconfig = credentials.cert_file.with_suffix(".kubeconfig")
-        _write_kubeconfig(kubeconfig, self.url, self.ca_file, credentials)
+        write_kubeconfig(kubeconfig, self.url, self.ca_file, credentials)
         return User(
             name=name,
             groups=tuple(groups),
@@ -333,7 +299,7 @@ class ControlPlane:
         )
 
     def _start_etcd(self) -> None:
-        client, peer = (f"http://{_HOST}:{self._port(name)}" for name in ("etcd", "etcd-peer"))
+        client, peer = self._etcd_url("etcd"), self._etcd_url("etcd-peer")
         self._spawn(
             "etcd",
             "--name=default",
@@ -354,7 +320,7 @@ class ControlPlane:
     def _start_apiserver(self) -> None:
         self._spawn(
             "kube-apiserver",
-            f"--etcd-servers=http://{_HOST}:{self._port('etcd')}",
+            f"--etcd-servers={self._etcd_url('etcd')}",
             f"--bind-address={_HOST}",
             f"--advertise-address={_HOST}",
             f"--secure-port={self._port('kube-apiserver')}",
@@ -370,9 +336,9 @@ class ControlPlane:
             "--requestheader-extra-headers-prefix=X-Remote-Extra-",
             f"--proxy-client-cert-file={self.front_proxy.cert_file}",
             f"--proxy-client-key-file={self.front_proxy.key_file}",
-            f"--service-account-issuer={_ISSUER}",
-            f"--service-account-key-file={self.folder / 'service-accounts.pub'}",
-            f"--service-account-signing-key-file={self.folder / 'service-accounts.key'}",
+            f"--service-account-issuer={ISSUER}",
+            f"--service-account-key-file={self._token_key.with_suffix('.pub')}",
+            f"--service-account-signing-key-file={self._token_key}",
             "--disable-admission-plugins=ServiceAccount",
             "--authorization-mode=RBAC",
             "--service-cluster-ip-range=10.96.0.0/16",
@@ -396,71 +362,20 @@ class ControlPlane:
             f"--tls-cert-file={self.serving.cert_file}",
             f"--tls-private-key-file={self.serving.key_file}",
             f"--root-ca-file={self.ca_file}",
-            f"--service-account-private-key-file={self.folder / 'service-accounts.key'}",
+            f"--service-account-private-key-file={self._token_key}",
             "--leader-elect=false",
         )
         pool = urllib3.PoolManager(ca_certs=str(self.ca_file), retries=False, timeout=5.0)
-        self._wait(
-            "kube-controller-manager", lambda: pool.request("GET", f"https://{_HOST}:{port}/healthz").status
-        )
+        health = f"https://{_HOST}:{port}/healthz"
+        self._wait("kube-controller-manager", lambda: pool.request("GET", health).status)
 
     def _end_apiserver(self, how: signal.Signals) -> None:
         supervisor = self._running()
         supervisor.signal("kube-apiserver", how)
         if supervisor.wait("kube-apiserver", self._start_timeout_s) is None:
             supervisor.signal("kube-apiserver", signal.SIGKILL)
-            msg = f"kube-apiserver did not end within {self._start_timeout_s:.0f} s of {how.name}; killed it"
+            msg = f"kube-apiserver was killed, as it had not ended {self._start_timeout_s:.0f} s after {how.name}"
             raise ControlPlaneError(msg + self._end_of_log("kube-apiserver"))
-
-    def _compact(self) -> int:
-        # Kept by API servers to tell each other how far one of them has compacted (storage/etcd3/compact.go).
-        key = base64.b64encode(b"compact_rev_key").decode()
-        revision = int(self._etcd("/v3/kv/range", {"key": key})["header"]["revision"])
-        for _ in range(2):  # two writes, so that the last revision that anyone saw is below the compacted one
-            value = base64.b64encode(str(revision).encode()).decode()
-            revision = int(self._etcd("/v3/kv/put", {"key": key, "value": value})["header"]["revision"])
-        self._etcd("/v3/kv/compaction", {"revision": revision, "physical": True})
-        return revision
-
-    def _etcd(self, path: str, body: object) -> dict[str, Any]:
-        url = f"http://{_HOST}:{self._port('etcd')}{path}"
-        try:
-            response = urllib3.request("POST", url, json=body, retries=False, timeout=30.0)
-        except urllib3.exceptions.HTTPError as error:
-            msg = f"etcd did not answer {path}: {error}"
-            raise ControlPlaneError(msg + self._end_of_log("etcd")) from error
-        if response.status != 200:  # noqa: PLR2004 - HTTP's OK
-            msg = f"etcd refused {path}: {response.status}: {response.data.decode(errors='replace')}"
-            raise ControlPlaneError(msg)
-        decoded: dict[str, Any] = response.json()
-        return decoded
-
-    def _kubectl(self, args: Sequence[str], stdin: str | None, kubeconfig: Path) -> str:
-        environment = {
-            **os.environ,
-            "KUBECONFIG": str(kubeconfig),
-            "KUBECACHEDIR": str(
-                self.folder / "kubectl-cache"
-            ),  # its own cache goes by port, and ports come again
-        }
-        command = [str(binary("kubectl")), *args]
-        try:
-            done = subprocess.run(  # noqa: S603 - the test's own command
-                command,
-                input=stdin,
-                env=environment,
-                text=True,
-                capture_output=True,
-                timeout=_KUBECTL_TIMEOUT_S,
-                check=False,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = f"kubectl {' '.join(args)} took longer than {_KUBECTL_TIMEOUT_S:.0f} s and was killed"
-            raise KubectlError(msg) from error
-        if done.returncode != 0:
-            msg = f"kubectl {' '.join(args)} ended with {done.returncode}: {done.stderr.strip()}"
-            raise KubectlError(msg)
-        return done.stdout
 
     def _running(self) -> Supervisor:
         if self._supervisor is None:
@@ -472,6 +387,9 @@ class ControlPlane:
         port: int = self._reserved[name].getsockname()[1]
         return port
 
+    def _etcd_url(self, name: str) -> str:
+        return f"http://{_HOST}:{self._port(name)}"
+
     def _spawn(self, name: str, *flags: str) -> None:
         try:
             self._running().start(name, [self._binaries[name], *flags], self.folder / "logs" / f"{name}.log")
@@ -480,21 +398,20 @@ class ControlPlane:
 
     def _wait(self, name: str, status: Callable[[], int]) -> None:
         """Wait for a component to answer 200."""
-        supervisor = self._running()
         deadline = time.monotonic() + self._start_timeout_s
-        answer = "nothing"
+        answer = "none"
         while time.monotonic() < deadline:
             try:
                 answer = str(status())
             except urllib3.exceptions.HTTPError as error:
-                answer = re.sub(r"<.*?>: ", "", str(error))
-            if answer == "200":
+                answer = str(error)
+            if answer == str(_OK):
                 return
-            if (code := supervisor.exit_code(name)) is not None:
+            if (code := self._running().exit_code(name)) is not None:
                 msg = f"{name} ended with {code} before it was ready"
                 raise ControlPlaneError(msg + self._end_of_log(name))
             time.sleep(_POLL_S)
-        msg = f"{name} was not ready after {self._start_timeout_s:.0f} s; its last answer was: {answer}"
+        msg = f"{name} was not ready after {self._start_timeout_s:.0f} s; its last answer was {answer}"
         raise ControlPlaneError(msg + self._end_of_log(name))
 
     def _end_of_log(self, name: str) -> str:
@@ -504,28 +421,8 @@ class ControlPlane:
 
 
 def _reserve_port() -> socket.socket:
-    """A socket bound to a free loopback port, which does not listen and so takes no connection."""
+    """Bind a socket to a free loopback port; as it does not listen, it takes no connection."""
     reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     reserved.bind((_HOST, 0))
     return reserved
-
-
-def _write_kubeconfig(path: Path, server: str, ca_file: Path, credentials: Credentials) -> None:
-    content = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "test", "cluster": {"server": server, "certificate-authority": str(ca_file)}}],
-        "users": [
-            {
-                "name": "test",
-                "user": {
-                    "client-certificate": str(credentials.cert_file),
-                    "client-key": str(credentials.key_file),
-                },
-            }
-        ],
-        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
-        "current-context": "test",
-    }
-    path.write_text(yaml.safe_dump(content))

@@ -1,7 +1,7 @@
 """Namespaces that come and go on a control plane without a controller manager.
 
-What the namespace controller does on a whole cluster is done here by the caller: delete what is in the namespace,
-then take the `kubernetes` finalizer off it.
+What the namespace controller does on a whole cluster is done here by the caller: delete what is in the
+namespace, then take the `kubernetes` finalizer off it.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ def delete_namespace(admin: User, name: str) -> None:
 
     Raises:
         RequestFailedError: the server refused it.
+
     """
     path = f"/api/v1/namespaces/{name}"
     if admin.request("DELETE", path).status == _NOT_FOUND:  # from now on nothing new can be created in it
@@ -48,7 +49,7 @@ def delete_namespace(admin: User, name: str) -> None:
     for collection in _collections(admin, name):
         if admin.request("DELETE", collection, _DELETE_NOW).status == _NOT_FOUND:
             continue  # discovery may still tell of a CRD that has just been deleted
-        for item in admin.call("GET", collection, accept=_METADATA_ONLY)["items"]:
+        for item in admin.call("GET", collection, accept=_METADATA_ONLY)["items"] or ():
             object_path = f"{collection}/{quote(item['metadata']['name'], safe='')}"
             no_finalizers = {"metadata": {"finalizers": None}}
             admin.request("PATCH", object_path, no_finalizers, content_type="application/merge-patch+json")
@@ -65,7 +66,7 @@ def delete_namespace(admin: User, name: str) -> None:
 
 
 def _collections(admin: User, namespace: str) -> set[str]:
-    """The paths of all that can be deleted in a namespace."""
+    """Return the paths of all that can be deleted in a namespace."""
     return {
         f"{base}/namespaces/{namespace}/{resource['resource']}"
         for base, resource in _resources(admin)
@@ -77,6 +78,6 @@ def _resources(admin: User) -> Iterator[tuple[str, dict[str, Any]]]:
     for root in ("/api", "/apis"):
         for group in admin.call("GET", root, accept=_AGGREGATED_DISCOVERY)["items"]:
             base = "/".join(filter(None, (root, group["metadata"].get("name"))))
-            for version in group["versions"]:
-                for resource in version.get("resources", ()):
+            for version in group.get("versions") or ():
+                for resource in version.get("resources") or ():
                     yield f"{base}/{version['version']}", resource

@@ -21,10 +21,10 @@ __all__ = ["control_plane", "make_control_plane", "namespace"]
 
 @pytest.fixture(scope="session")
 def control_plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
-    """The real control plane that the tests of this session share; made when the first test asks for it.
+    """Share a real control plane among the tests of this session; the first that asks for it starts it.
 
-    A test keeps to objects in its own `namespace`, or with names of its own, and does not stop the API server:
-    for that there is `make_control_plane`.
+    A test keeps to objects in its own `namespace`, or with names of its own, and does not stop the API
+    server: for that there is `make_control_plane`.
     """
     from disvc.testing.controlplane import ControlPlane
 
@@ -36,7 +36,7 @@ def control_plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
 
 @pytest.fixture
 def namespace(control_plane: ControlPlane) -> Iterator[str]:
-    """The name of a new namespace on the shared control plane, removed with all that is in it after the test."""
+    """Make a namespace on the shared control plane, removed with all that is in it after the test."""
     from disvc.testing.namespaces import create_namespace, delete_namespace
 
     name = create_namespace(control_plane.admin, "test")
@@ -46,9 +46,10 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 @pytest.fixture
 def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Awaitable[ControlPlane]]]:
-    """`await make_control_plane(**options)`: a started control plane of the test's own, with ControlPlane's options.
+    """Give a test control planes of its own.
 
-    All that a test made are stopped after it.
+    `await make_control_plane(**options)` returns a started one; the options are ControlPlane's. All that a test
+    made are stopped after it.
     """
     from disvc.testing.controlplane import ControlPlane
 
@@ -64,7 +65,7 @@ def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Aw
 
 
 def _find_binaries(config: pytest.Config, components: tuple[str, ...]) -> None:
-    """Build what is missing, minutes long, while pytest does not hold back what is written to the terminal."""
+    """Build what is missing, for minutes, with pytest not holding back what is written to the terminal."""
     from disvc.testing.binaries import binary
 
     capture = config.pluginmanager.getplugin("capturemanager")

@@ -1,9 +1,9 @@
 """Processes that end when the one that asked for them ends, however that ends.
 
-Promise: what a `Supervisor` started is killed, and its temporary folder removed, when `close()` is called, when the
-owning process ends, and also when that is killed with SIGKILL. A small process of its own (this file, run as a
-script; standard library only) is the parent of all of them. It notices its owner's end by the end of the pipe
-between them and, as a forked child of the owner may hold that pipe open, by its own parent's id.
+Promise: what a `Supervisor` started is killed, and its temporary folder removed, when `close()` is called,
+when the owning process ends, and also when that is killed with SIGKILL. A small process of its own (this
+file, run as a script; standard library only) is the parent of all of them. It notices its owner's end by the
+end of the pipe between them and, as a forked child of the owner may hold that open, by its own parent's id.
 
 It runs in a session of its own: Ctrl-C in a terminal goes to the owner, which then stops in order.
 """
@@ -62,6 +62,7 @@ class Supervisor:
 
         Raises:
             SupervisorError: it cannot be executed, or one of this name still runs.
+
         """
         pid: int = self._ask({"do": "start", "name": name, "command": list(command), "log": str(log)})["pid"]
         return pid
@@ -163,7 +164,7 @@ def _die_with_parent() -> None:
 
 
 def _requests(parent: int) -> Iterator[dict[str, Any]]:
-    """What the owner asks, until it is gone."""
+    """Yield what the owner asks, until it is gone."""
     buffer = b""
     while os.getppid() == parent:
         if not select.select([0], [], [], _PARENT_POLL_S)[0]:

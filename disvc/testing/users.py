@@ -23,7 +23,7 @@ _TIMEOUT_S = 60.0
 
 
 class RequestFailedError(Exception):
-    """The API server refused a request; the message has the request, the status and the server's own words."""
+    """The API server refused a request; the message has the request, the status and the server's words."""
 
     def __init__(self, message: str, status: int) -> None:
         super().__init__(message)
@@ -59,11 +59,12 @@ class User:
             method: the HTTP method.
             path: from /api or /apis on, with the query.
             body: sent as JSON, bytes as they are.
-            content_type: of the body; for patches application/merge-patch+json, application/apply-patch+yaml, ….
+            content_type: of the body; for a patch application/merge-patch+json or the like.
             accept: the media types wanted.
 
         Raises:
             urllib3.exceptions.HTTPError: there was no answer.
+
         """
         data = body if body is None or isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": content_type, "Accept": accept}
@@ -83,9 +84,10 @@ class User:
         Raises:
             RequestFailedError: the status is 400 or above.
             urllib3.exceptions.HTTPError: there was no answer.
+
         """
         response = self.request(method, path, body, content_type=content_type, accept=accept)
-        if response.status >= 400:  # noqa: PLR2004 - HTTP's own boundary
+        if response.status >= 400:
             text = response.data.decode(errors="replace")
             msg = f"{method} {path} as {self.name}: {response.status}: {_message(text)}"
             raise RequestFailedError(msg, response.status)
@@ -93,7 +95,7 @@ class User:
         return decoded
 
     def ssl_context(self) -> ssl.SSLContext:
-        """What an HTTP client needs to act as this user; a new one for each call."""
+        """Make what an HTTP client needs to act as this user."""
         context = ssl.create_default_context(cafile=str(self.ca_file))
         context.load_cert_chain(self.cert_file, self.key_file)
         return context
@@ -106,7 +108,7 @@ class User:
 
 
 def _message(text: str) -> str:
-    """The message of a Status object, or the text itself."""
+    """Return the message of a Status object, or the text itself."""
     try:
         status: Mapping[str, Any] = json.loads(text)
         return str(status["message"])

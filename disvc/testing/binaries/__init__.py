@@ -1,11 +1,11 @@
 """Finds etcd, kube-apiserver, kube-controller-manager and kubectl, and builds once what is not there.
 
-Promise: `binary(name)` is the path of an executable of the pinned version, or an error that says how to get it.
+Promise: `binary(name)` is the path of an executable, or an error that says how to get it.
 
 1. `KUBEBUILDER_ASSETS`, if set, is the only place looked at (kubectl may also be on the PATH).
 2. Otherwise the cache: `$DISVC_CACHE/disvc`, else `$XDG_CACHE_HOME/disvc`, else `~/.cache/disvc`.
-3. Otherwise the binary is built into the cache from the Go module beside this file that pins it. Builds of one
-   binary exclude each other by a file lock, and a binary appears under its name only when it is complete.
+3. Otherwise the binary is built into the cache from the Go module beside this file that pins it. Builds of
+   one binary exclude each other by a file lock, and a binary has its name only when it is complete.
 """
 
 from __future__ import annotations
@@ -60,12 +60,13 @@ _COMPONENTS = {
 
 
 def binary(name: str) -> Path:
-    """The executable of a component: etcd, kube-apiserver, kube-controller-manager or kubectl.
+    """Find the executable of a component: etcd, kube-apiserver, kube-controller-manager or kubectl.
 
     Builds it when it is not in the cache yet, which takes minutes, and tells so on stderr.
 
     Raises:
         BinaryNotFoundError: it is missing from KUBEBUILDER_ASSETS, or there is no Go, or the build failed.
+
     """
     component = _COMPONENTS[name]
     assets = os.environ.get("KUBEBUILDER_ASSETS")
@@ -76,7 +77,8 @@ def binary(name: str) -> Path:
     if assets:
         msg = (
             f"KUBEBUILDER_ASSETS is {assets}, and there is no executable {name} in it. Put one there, point "
-            "KUBEBUILDER_ASSETS at a folder that has it, or unset it to have the binary built from source (needs Go)."
+            "KUBEBUILDER_ASSETS at a folder that has it, or unset it to have the binary built from source "
+            "(needs Go)."
         )
         raise BinaryNotFoundError(msg)
     version = _pinned_version(component)
@@ -133,9 +135,10 @@ def _build(name: str, component: _Component, version: str, path: Path) -> None:
     go = shutil.which("go")
     if go is None:
         msg = (
-            f"{name} {version} is not in {path.parent} and cannot be built, as there is no `go` on the PATH. Install "
-            "Go (1.24 or later; it fetches a newer one itself where that is needed), or set KUBEBUILDER_ASSETS to a "
-            "folder with etcd, kube-apiserver and kubectl, as `setup-envtest use` makes it."
+            f"{name} {version} is not in {path.parent} and cannot be built, as there is no `go` on the PATH. "
+            "Install Go (1.24 or later; it fetches a newer one itself where that is needed), or set "
+            "KUBEBUILDER_ASSETS to a folder with etcd, kube-apiserver and kubectl, as `setup-envtest use` "
+            "makes it."
         )
         raise BinaryNotFoundError(msg)
     _say(f"building {name} {version} from source, once: {component.cost} on two cores, into {path.parent}")
@@ -161,9 +164,9 @@ def _build(name: str, component: _Component, version: str, path: Path) -> None:
     if process.returncode != 0:
         building.unlink(missing_ok=True)
         msg = (
-            f"building {name} {version} failed (`go build` ended with {process.returncode}); it needs the Go module "
-            f"proxy or a filled module cache, or set KUBEBUILDER_ASSETS to a folder that has {name}. The end of its "
-            f"output:\n{output[-3000:]}"
+            f"building {name} {version} failed (`go build` ended with {process.returncode}). It needs the Go "
+            "module proxy, or a filled module cache, and disk space. Or set KUBEBUILDER_ASSETS to a folder "
+            f"that has {name}. The end of its output:\n{output[-3000:]}"
         )
         raise BinaryNotFoundError(msg)
     building.replace(path)
