@@ -206,9 +206,7 @@ def _reason(code: int, reason: str | None) -> str:
     return _REASONS[code]
 
 
-def _status(
-    code: int, reason: str | None, message: str | None, details: dict[str, object]
-) -> dict[str, object]:
+def _status(code: int, reason: str | None, message: str | None, details: dict[str, object]) -> dict[str, object]:
     name = _reason(code, reason)
     return {
         "kind": "Status",

@@ -1,7 +1,7 @@
 """A loopback port that can be made to refuse connections, or not to answer them, and keeps its number.
 
-asyncio's own server accepts whatever comes until it is closed, and cannot be told to leave a connection in
-the kernel's queue, which is what a client sees of a host behind a broken network.
+asyncio's own server accepts whatever comes until it is closed, and cannot be told to leave a connection
+without a TLS handshake, which is what a client sees of a host behind a broken network.
 """
 
 from __future__ import annotations
@@ -37,53 +37,48 @@ class Listener:
         self._tls = tls
         self._sock = _bound(port)
         self.port: int = self._sock.getsockname()[1]
-        self._accepting: asyncio.Task[None] | None = None
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._open = False
+        self._handing_over: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Accept connections. Nothing happens where it does so already."""
-        if self._accepting is None:
+        if not self._open:
+            self._open = True
             self._sock.listen(1024)
-            self._accepting = asyncio.create_task(self._accept(), name=f"accept on port {self.port}")
+            asyncio.get_running_loop().add_reader(self._sock, self._accept)
 
     async def refuse(self) -> None:
         """Answer new connections with RST, and keep the port; connections that are open stay so."""
-        await self._stop()
-        self._sock.close()
+        await self.close()
         # A socket that is bound and does not listen holds the port, and the kernel refuses for it.
         self._sock = _bound(self.port)
 
     async def close(self) -> None:
-        """Give the port back."""
-        await self._stop()
+        """Give the port back, and close what was not handed over yet."""
+        if self._open:
+            self._open = False
+            asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
-
-    async def _stop(self) -> None:
-        tasks = list(self._handshakes)
-        if self._accepting is not None:
-            tasks.append(self._accepting)
-            self._accepting = None
+        tasks = list(self._handing_over)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _accept(self) -> None:
-        loop = asyncio.get_running_loop()
-        while True:
-            await self._gate.wait()
-            connection, _ = await loop.sock_accept(self._sock)
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # In a task, as one client that is slow with its handshake must not keep out the others.
-            task = asyncio.create_task(self._hand_over(connection))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+    def _accept(self) -> None:
+        try:
+            connection, _ = self._sock.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return  # the client has left the queue again
+        connection.setblocking(False)
+        # In a task, as one client that is slow with its handshake must not keep out the others.
+        task = asyncio.create_task(self._hand_over(connection), name=f"new connection on {self.port}")
+        self._handing_over.add(task)
+        task.add_done_callback(self._handing_over.discard)
 
     async def _hand_over(self, connection: socket.socket) -> None:
         try:
             await self._gate.wait()
-            await asyncio.get_running_loop().connect_accepted_socket(
-                self._protocol, connection, ssl=self._tls
-            )
+            await asyncio.get_running_loop().connect_accepted_socket(self._protocol, connection, ssl=self._tls)
         except OSError:
             # ssl.SSLError is one: the client went away, or does not trust the certificate.
             connection.close()

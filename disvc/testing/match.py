@@ -95,9 +95,7 @@ class APIRequest:
         if not name:
             verb = _collection_verb(verb, query)
             name = _name_of(body) if verb == "create" else _name_selected(query)
-        return cls(
-            method, path, query, headers, body, verb, group, version, namespace, resource, subresource, name
-        )
+        return cls(method, path, query, headers, body, verb, group, version, namespace, resource, subresource, name)
 
 
 def _collection_verb(verb: str, query: Mapping[str, str]) -> str:

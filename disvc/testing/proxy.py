@@ -62,6 +62,10 @@ class FaultProxy:
         port: where to listen on 127.0.0.1; 0 for a free one.
         remembered: how many exchanges `requests` holds, the latest.
 
+    Raises:
+        ValueError: there are groups and no user.
+        OSError: on entering, `port` is in use.
+
     Attributes:
         url: what clients talk to; empty before `async with`.
         requests: what came by, in the order of coming.
@@ -80,6 +84,8 @@ class FaultProxy:
         port: int = 0,
         remembered: int = 100_000,
     ) -> None:
+        if groups and user is None:
+            raise ValueError("groups are of a user: pass user= too")
         self._upstream_url = upstream
         self._ssl = ssl
         self._user = user
@@ -121,8 +127,12 @@ class FaultProxy:
         for write in writes:
             write.cancel()
         await asyncio.gather(*writes, return_exceptions=True)
-        # The connections are cut, which cancels their handlers; this waits for them.
-        await self._server.shutdown(10)
+        async with asyncio.timeout(10):
+            while True:
+                # aiohttp forgets a connection when its tasks are done, a few turns of the loop after the cut.
+                if not self._server.connections:
+                    break
+                await asyncio.sleep(0)
         await self._upstream.close()
 
     def inject(
@@ -218,9 +228,7 @@ class FaultProxy:
         never: asyncio.Future[web.StreamResponse] = asyncio.get_running_loop().create_future()
         return await never
 
-    async def _answer(
-        self, incoming: web.BaseRequest, request: APIRequest, exchange: Exchange
-    ) -> web.StreamResponse:
+    async def _answer(self, incoming: web.BaseRequest, request: APIRequest, exchange: Exchange) -> web.StreamResponse:
         struck = self._injections.strike_request(request)
         exchange.faults.extend(struck.faults)
         armed = struck.deciding if struck.deciding is not None and struck.deciding.has_position else None
@@ -247,13 +255,9 @@ class FaultProxy:
             passing.exchange.status = answer.status
             passing.lose_answer()
             is_stream = answer.content_length is None
-            await relay.start(
-                answer.status, answer.reason, headers_to_pass_on(answer.headers), is_stream=is_stream
-            )
+            await relay.start(answer.status, answer.reason, headers_to_pass_on(answer.headers), is_stream=is_stream)
             if passing.request.verb == "watch" and answer.ok and answer.content_type == "application/json":
-                return await relay.send_watch(
-                    answer.content, passing.request, self._injections, self._watches_flowing
-                )
+                return await relay.send_watch(answer.content, passing.request, self._injections, self._watches_flowing)
             async for chunk in answer.content.iter_any():
                 await relay.send(chunk)
             return await relay.finish()
@@ -273,9 +277,7 @@ class FaultProxy:
         await self._travel(passing.delay)
         async with self._upstream.send(passing.request, passing.target) as answer:
             passing.exchange.status = answer.status
-            return _WholeAnswer(
-                answer.status, answer.reason, headers_to_pass_on(answer.headers), await answer.read()
-            )
+            return _WholeAnswer(answer.status, answer.reason, headers_to_pass_on(answer.headers), await answer.read())
 
     async def _travel(self, seconds: float) -> None:
         if seconds:

@@ -92,9 +92,7 @@ class Relay:
             case WatchError() as fault:
                 self._events_left = fault.after_events
 
-    async def start(
-        self, status: int, reason: str | None, headers: CIMultiDict[str], *, is_stream: bool
-    ) -> None:
+    async def start(self, status: int, reason: str | None, headers: CIMultiDict[str], *, is_stream: bool) -> None:
         """Send status and headers; at once for a stream, whose first byte may be long in coming."""
         await self._flowing.wait()
         self._response = web.StreamResponse(status=status, reason=reason, headers=headers)

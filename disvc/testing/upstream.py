@@ -55,8 +55,6 @@ class Upstream:
         groups: Sequence[str],
         headers: Mapping[str, str],
     ) -> None:
-        if groups and user is None:
-            raise ValueError("groups are of a user: pass user= too")
         self._url = url.rstrip("/")
         self._identity = [("X-Remote-User", user)] if user is not None else []
         self._identity += [("X-Remote-Group", group) for group in groups]
@@ -98,9 +96,7 @@ class Upstream:
         await self._session.close()
 
     def _headers_for(self, headers: Mapping[str, str]) -> CIMultiDict[str]:
-        sent = CIMultiDict(
-            (name, value) for name, value in headers.items() if name.lower() not in _NOT_SENT_ON
-        )
+        sent = CIMultiDict((name, value) for name, value in headers.items() if name.lower() not in _NOT_SENT_ON)
         if "Authorization" not in sent:
             sent.extend(self._identity)
         sent.update(self._headers)
