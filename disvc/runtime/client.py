@@ -39,6 +39,7 @@ from disvc.runtime.metrics import ClientMetrics
 from disvc.runtime.objects import Key, Object, Resource
 
 if TYPE_CHECKING:
+    import builtins
     from collections.abc import AsyncIterator, Callable, Mapping
 
     from disvc.runtime.transport import Answer, Stream, Transport
@@ -136,8 +137,7 @@ class Client:
         self._timeout = timeout
         self._read_headers = {"Accept": _JSON, "User-Agent": user_agent}
         self._write_headers = {
-            content: {**self._read_headers, "Content-Type": content}
-            for content in (_JSON, _MERGE_PATCH, _APPLY_PATCH)
+            content: {**self._read_headers, "Content-Type": content} for content in (_JSON, _MERGE_PATCH, _APPLY_PATCH)
         }
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> Object[T]:
@@ -199,7 +199,7 @@ class Client:
         resource_version: str = "",
         initial_events: bool = False,
         timeout_seconds: int,
-    ) -> AsyncIterator[AsyncIterator[list[WatchEvent]]]:
+    ) -> AsyncIterator[AsyncIterator[builtins.list[WatchEvent]]]:
         """Open a watch with bookmarks; it yields the events of each piece of the stream as they arrive.
 
         `initial_events` asks for the present state first, ended by a bookmark with the annotation
@@ -233,9 +233,7 @@ class Client:
                 self._record(code, "GET", "watch", started)
             raise
 
-    async def create(
-        self, resource: Resource[T], value: T | Mapping[str, Any], namespace: str = ""
-    ) -> Object[T]:
+    async def create(self, resource: Resource[T], value: T | Mapping[str, Any], namespace: str = "") -> Object[T]:
         """Create an object and return it as the server made it. Raises `AlreadyExists`, `Invalid`.
 
         Its namespace is the value's own, or `namespace`. A `generateName` is made into a name here, from the
@@ -262,9 +260,7 @@ class Client:
         name = body["metadata"]["name"]
         return await self._write("create", "POST", resource, namespace, name, body=body, on_collection=True)
 
-    async def update(
-        self, resource: Resource[T], value: T | Mapping[str, Any], *, subresource: str = ""
-    ) -> Object[T]:
+    async def update(self, resource: Resource[T], value: T | Mapping[str, Any], *, subresource: str = "") -> Object[T]:
         """Replace an object and return it as it now is.
 
         With a `resourceVersion` in its metadata it is replaced only if it has not changed since.
@@ -363,15 +359,11 @@ class Client:
             return
         result = msgspec.json.decode(answer.body, type=_Deleted)
         if result.kind == "Status":
-            self._observer.deleted(
-                resource, Key(namespace, name), result.details.uid if result.details else uid
-            )
+            self._observer.deleted(resource, Key(namespace, name), result.details.uid if result.details else uid)
             return
         obj = resource.read(answer.body)
         metadata = obj.metadata
-        lives_on = metadata.deletion_timestamp and (
-            metadata.finalizers or metadata.deletion_grace_period_seconds
-        )
+        lives_on = metadata.deletion_timestamp and (metadata.finalizers or metadata.deletion_grace_period_seconds)
         if lives_on:
             self._observer.wrote(obj)
         else:  # some built-in kinds answer with the object that has just gone

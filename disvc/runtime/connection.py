@@ -20,11 +20,10 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
-from aiohttp.abc import AbstractStreamWriter
 from aiohttp.payload import Payload
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.client.rest import RESTClientObject
-from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
+from kubernetes_asyncio.config import load_incluster_config, load_kube_config
 from yarl import URL
 
 from disvc.runtime.environment import Environment
@@ -32,7 +31,9 @@ from disvc.runtime.errors import AnswerLost, ConfigurationError, RuntimeFailure,
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
+
+    from aiohttp.abc import AbstractStreamWriter
 
 _CONNECT_SECONDS = 10.0
 _LOOK_AT_CREDENTIALS_SECONDS = 60.0
@@ -80,8 +81,7 @@ class _Source:
                 load_incluster_config(client_configuration=configuration, try_refresh_token=False)
                 return configuration
             if self._loader is None or anew:
-                missing = [f for f in self._file.split(os.pathsep) if not Path(f).is_file()]
-                if missing:
+                if missing := self._missing_files():
                     raise ConfigurationError(
                         f"there is no kubeconfig file {', '.join(missing)}: pass --kubeconfig, set KUBECONFIG, "
                         "or run in a pod with a service account"
@@ -101,6 +101,9 @@ class _Source:
             detail = str(error) or type(error).__name__
             raise ConfigurationError(f"{where} cannot be used: {detail}") from error
         return configuration
+
+    def _missing_files(self) -> list[str]:
+        return [file for file in self._file.split(os.pathsep) if not Path(file).is_file()]
 
     @property
     def renews_itself(self) -> bool:

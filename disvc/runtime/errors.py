@@ -1,16 +1,16 @@
 """The errors of this library, each one a class that a caller can catch.
 
-    ApiError                     the server answered, and the answer is an error
-      BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405,
-      Conflict 409, AlreadyExists 409, Expired 410, Invalid 422, TooManyRequests 429,
-      ServerError 5xx            (InternalError 500, ServiceUnavailable 503, ServerTimeout 504)
-    TransportError               there is no answer
-      Unreachable                the request was not sent: nothing has happened
-      AnswerLost                 the request may have been carried out
-    TerminalError                a reconciler's: do not try again until something changes
-      DecodeError                an object does not fit its model
-    LeadershipLost               this process must not write any more
-    ConfigurationError           there is no usable way to reach a cluster
+ApiError                     the server answered, and the answer is an error
+BadRequest 400, Unauthorized 401, Forbidden 403, NotFound 404, MethodNotAllowed 405,
+Conflict 409, AlreadyExists 409, Expired 410, Invalid 422, TooManyRequests 429,
+ServerError 5xx            (InternalError 500, ServiceUnavailable 503, ServerTimeout 504)
+TransportError               there is no answer
+Unreachable                the request was not sent: nothing has happened
+AnswerLost                 the request may have been carried out
+TerminalError                a reconciler's: do not try again until something changes
+DecodeError                an object does not fit its model
+LeadershipLost               this process must not write any more
+ConfigurationError           there is no usable way to reach a cluster
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class ConfigurationError(RuntimeFailure):
 
 
 class LeadershipLost(RuntimeFailure):
-    """This process does not hold the lease (any more), so it must not write."""
+    """The lease is not held by this process (any more), so it must not write."""
 
 
 class TerminalError(RuntimeFailure):

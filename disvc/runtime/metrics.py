@@ -7,7 +7,7 @@ moment when the controller is added: an alert on a rate must not miss the first 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from prometheus_client import (
     GC_COLLECTOR,
@@ -65,9 +65,7 @@ class ControllerMetrics:
     """`controller_runtime_*` of one controller."""
 
     def __init__(self, families: Metrics, controller: str, max_concurrent: int) -> None:
-        self.results = {
-            result: families.reconcile_total.labels(controller, result) for result in RECONCILE_RESULTS
-        }
+        self.results = {result: families.reconcile_total.labels(controller, result) for result in RECONCILE_RESULTS}
         self.errors = families.reconcile_errors.labels(controller)
         self.terminal_errors = families.terminal_errors.labels(controller)
         self.panics = families.panics.labels(controller)
@@ -178,11 +176,9 @@ class Metrics:
         self.handler_errors = counter(
             "disvc_handler_errors", "Exceptions raised by event handlers; the event is delivered again.", "handler"
         )
-        self.events_dropped = counter(
-            "disvc_events_dropped", "Kubernetes Events that were given up.", "reason"
-        )
+        self.events_dropped = counter("disvc_events_dropped", "Kubernetes Events that were given up.", "reason")
 
-    def controller(self, name: str, max_concurrent: int, queue: Workqueue[object]) -> ControllerMetrics:  # type: ignore[type-var]
+    def controller(self, name: str, max_concurrent: int, queue: Workqueue[Any]) -> ControllerMetrics:
         """Return the metrics of a controller, all of them at 0, and begin to show those of its queue."""
         self._queues.add(name, queue)
         return ControllerMetrics(self, name, max_concurrent)
@@ -196,9 +192,9 @@ class _QueueCollector(Collector):
     """`workqueue_*`: read from the queues when they are scraped."""
 
     def __init__(self) -> None:
-        self._queues: list[tuple[str, Workqueue[object]]] = []  # type: ignore[type-var]
+        self._queues: list[tuple[str, Workqueue[Any]]] = []
 
-    def add(self, controller: str, queue: Workqueue[object]) -> None:  # type: ignore[type-var]
+    def add(self, controller: str, queue: Workqueue[Any]) -> None:
         self._queues.append((controller, queue))
 
     def collect(self) -> Iterable[Metric]:

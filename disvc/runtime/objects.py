@@ -10,16 +10,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, cast
 
 import msgspec
+from typing_extensions import TypeVar
 
 from disvc.runtime.errors import DecodeError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-T = TypeVar("T")
+T = TypeVar("T", default=dict[str, Any])
 
 
 class Key(NamedTuple):
@@ -96,7 +97,7 @@ _decode_envelope = msgspec.json.Decoder(_Envelope).decode
 
 
 @lru_cache(maxsize=256)
-def _decoder_of(model: type[Any]) -> Callable[[bytes], Any]:
+def _decoder_of(model: Any) -> Callable[[bytes], Any]:
     validate = getattr(model, "model_validate_json", None)  # a pydantic model
     return cast("Callable[[bytes], Any]", validate or msgspec.json.Decoder(model).decode)
 
@@ -116,7 +117,7 @@ class Resource(Generic[T]):
     kind: str
     plural: str
     namespaced: bool = True
-    model: type[T] = cast("type[T]", dict)
+    model: type[T] = cast("type[T]", dict)  # noqa: RUF009 - `cast` gives what it gets
 
     @property
     def group(self) -> str:
@@ -191,7 +192,7 @@ class Object(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
         the object does not fit the model.
         """
         try:
-            return cast("T", _decoder_of(self.resource.model)(self.raw))
+            return cast("T", _decoder_of(cast("Any", self.resource.model))(self.raw))
         except ValueError as error:  # both msgspec's and pydantic's errors are ValueErrors
             raise DecodeError(
                 f"{self.resource} {self.key} does not decode as {self.resource.model.__name__}: {error}"

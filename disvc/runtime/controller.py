@@ -1,0 +1,276 @@
+"""A controller: events of the objects it watches become keys in a queue, and workers reconcile the keys.
+
+    Delta ──predicates──► map to keys ──► Workqueue ──► worker ──► Reconciler.reconcile(request)
+                                             ▲                          │
+                                             └── back-off, requeue_after┘
+
+What it promises:
+- No reconcile before the handlers of all sources have seen the initial state.
+- A key is never reconciled twice at a time; a change during its reconcile leads to another one.
+- Before a reconcile, the outcome of every own write whose answer was lost is known to the caches.
+- An exception is logged with the key, counted, and leads to back-off; a `TerminalError` is not tried again
+  until something changes. No exception kills a worker.
+- A reconcile that takes longer than `timeout` is cancelled and counts as failed.
+- At the end, running reconciles may finish within the grace; then they are cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+
+import structlog
+from structlog.contextvars import bound_contextvars
+
+from disvc.runtime.errors import LeadershipLost, RuntimeFailure, TerminalError
+from disvc.runtime.objects import Key, Object, Request, Resource
+from disvc.runtime.selection import Selection
+from disvc.runtime.workqueue import LOW_PRIORITY, ShutDown, Workqueue
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from disvc.runtime.environment import Environment
+    from disvc.runtime.informer import Delta, Informers, Subscription
+    from disvc.runtime.metrics import ControllerMetrics, Metrics
+    from disvc.runtime.predicates import Predicate
+
+T = TypeVar("T")
+
+_BUGS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
+"""The exceptions that controller-runtime's users would call panics: the code is wrong, not the world."""
+
+_log = structlog.get_logger("disvc.controller")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a reconcile ended in: all is as it should be, look again in `requeue_after` seconds (None: no need)."""
+
+    requeue_after: float | None = None
+
+
+class Reconciler(Protocol):
+    """Brings the world in line with one object."""
+
+    async def reconcile(self, request: Request) -> Result | None:
+        """Bring the world in line with the object that `request` names, which may be gone.
+
+        None means `Result()`. Any exception means: again later, with back-off.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Watch(Generic[T]):
+    """A source besides the controller's own objects: what to watch, and which keys its events mean.
+
+    `keys` is a pure function from an object to the keys to reconcile: it is asked for the old and the new state.
+    """
+
+    source: Resource[T] | Selection[T]
+    keys: Callable[[Object[T]], Iterable[Key]]
+    predicates: Sequence[Predicate] = ()
+
+
+class Controller:
+    """Reconciles the objects of one resource.
+
+    `for_` is that resource. Events of `owns` mean the owner that controls the object, those of `watches`
+    what each `Watch` says. `predicates` filter the events of `for_`. `max_concurrent` is how many keys are
+    reconciled at a time, `timeout` the seconds that one may take (None: any).
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        for_: Resource[Any] | Selection[Any],
+        reconciler: Reconciler,
+        owns: Sequence[Resource[Any] | Selection[Any]] = (),
+        watches: Sequence[Watch[Any]] = (),
+        predicates: Sequence[Predicate] = (),
+        max_concurrent: int = 1,
+        timeout: float | None = 600.0,
+        needs_leader_election: bool = True,
+    ) -> None:
+        if max_concurrent < 1:
+            raise ValueError(f"controller {name}: max_concurrent must be at least 1, not {max_concurrent}")
+        if not callable(getattr(reconciler, "reconcile", None)):
+            raise TypeError(f"controller {name}: {reconciler!r} has no method reconcile(request)")
+        self.name = name
+        self.reconciler = reconciler
+        self.needs_leader_election = needs_leader_election
+        self._max_concurrent = max_concurrent
+        self._timeout = timeout
+        main = for_.resource if isinstance(for_, Selection) else for_
+        by_owner = _owner_keys(main)
+        self._sources = [
+            Watch(for_, lambda obj: (obj.key,), predicates),
+            *(Watch(owned, by_owner) for owned in owns),
+            *watches,
+        ]
+        self._subscriptions: list[Subscription[Any]] = []
+
+    def prepare(
+        self,
+        informers: Informers,
+        metrics: Metrics,
+        environment: Environment,
+        select: Callable[[Resource[Any] | Selection[Any]], Selection[Any]],
+    ) -> None:
+        """Begin to fill the queue. Called once by the manager, before its caches start.
+
+        `select` makes of a resource the selection that the manager is limited to.
+        """
+        self.queue: Workqueue[Key] = Workqueue(self.name, clock=environment.clock)
+        self._informers = informers
+        self._environment = environment
+        self._metrics: ControllerMetrics = metrics.controller(self.name, self._max_concurrent, self.queue)
+        for source in self._sources:
+            self._subscriptions.append(
+                informers.subscribe(select(source.source), self._handler(source), f"controller {self.name}")
+            )
+
+    def _handler(self, source: Watch[Any]) -> Callable[[Delta[Any]], None]:
+        queue, predicates, keys_of = self.queue, tuple(source.predicates), source.keys
+
+        def handle(delta: Delta[Any]) -> None:
+            for predicate in predicates:
+                if not predicate(delta):
+                    return
+            priority = 0 if delta.is_news else LOW_PRIORITY
+            if delta.new is not None:
+                for key in keys_of(delta.new):
+                    queue.add(key, priority)
+            if delta.old is not None and delta.old is not delta.new:
+                for key in keys_of(delta.old):
+                    queue.add(key, priority)
+
+        return handle
+
+    async def run(self, stop: asyncio.Event, grace_seconds: float) -> None:
+        """Reconcile until `stop`, then let running reconciles finish within the grace, and cancel the rest."""
+        for subscription in self._subscriptions:
+            await subscription.synced()
+        _log.info("controller started", controller=self.name, workers=self._max_concurrent)
+        async with asyncio.TaskGroup() as group:
+            workers = [
+                group.create_task(self._work(), name=f"controller {self.name} worker {n}")
+                for n in range(self._max_concurrent)
+            ]
+            await stop.wait()
+            self.queue.shut_down()
+            _, late = await asyncio.wait(workers, timeout=grace_seconds)
+            if late:
+                _log.warning(
+                    "reconciles cancelled: they did not finish within the grace",
+                    controller=self.name,
+                    reconciles=len(late),
+                    grace_seconds=grace_seconds,
+                )
+            for worker in late:
+                worker.cancel()
+        _log.info("controller stopped", controller=self.name)
+
+    async def _work(self) -> None:
+        queue, active = self.queue, self._metrics.active_workers
+        while True:
+            try:
+                key, priority = await queue.get()
+            except ShutDown:
+                return
+            active.inc()
+            try:
+                await self._informers.settled()
+                with bound_contextvars(
+                    controller=self.name,
+                    namespace=key.namespace,
+                    name=key.name,
+                    reconcile_id=self._environment.new_uid(),
+                ):
+                    await self._reconcile(key, priority)
+            finally:
+                active.dec()
+                queue.done(key)
+
+    async def _reconcile(self, key: Key, priority: int) -> None:
+        metrics, queue, clock = self._metrics, self.queue, self._environment.clock
+        started = clock.monotonic()
+        limit: asyncio.Timeout | None = None
+        try:
+            async with asyncio.timeout(self._timeout) as limit:
+                wait = _seconds(await self.reconciler.reconcile(key))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():  # the controller's end, not the reconciler's own doing
+                _log.warning("reconcile cancelled: the controller is stopping")
+                raise
+            self._failed(key, priority, error)
+        except TerminalError as error:
+            queue.forget(key)
+            metrics.results["error"].inc()
+            metrics.errors.inc()
+            metrics.terminal_errors.inc()
+            _log.error("reconcile failed for good", error=str(error), exc_info=error)
+        except Exception as error:
+            if isinstance(error, TimeoutError) and limit is not None and limit.expired():
+                metrics.timeouts.inc()
+                error = TimeoutError(f"the reconcile took longer than {self._timeout:g} s")
+            elif isinstance(error, _BUGS):
+                metrics.panics.inc()
+            self._failed(key, priority, error)
+        else:
+            queue.forget(key)
+            if wait is None:
+                metrics.results["success"].inc()
+            else:
+                metrics.results["requeue_after"].inc()
+                queue.add_after(key, wait, priority)
+        finally:
+            metrics.seconds.observe(clock.monotonic() - started)
+
+    def _failed(self, key: Key, priority: int, error: BaseException) -> None:
+        self._metrics.results["error"].inc()
+        self._metrics.errors.inc()
+        delay = self.queue.add_rate_limited(key, priority)
+        if isinstance(error, LeadershipLost):
+            _log.info("reconcile ended: this process does not hold the lease", error=str(error))
+            return
+        expected = isinstance(error, RuntimeFailure)  # its message says everything; a traceback would not help
+        _log.error(
+            "reconcile failed",
+            error=str(error) or type(error).__name__,
+            retry_in=round(delay, 3),
+            exc_info=None if expected else error,
+        )
+
+
+def _seconds(result: Result | None) -> float | None:
+    """Return after how many seconds to reconcile again. Raises `TypeError`, `ValueError` for nonsense."""
+    if result is None:
+        return None
+    if not isinstance(result, Result):
+        raise TypeError(f"reconcile() returned {result!r}; return a Result or None")
+    wait = result.requeue_after
+    if wait is None:
+        return None
+    if isinstance(wait, bool) or not isinstance(wait, int | float):
+        raise TypeError(f"reconcile() returned requeue_after={wait!r}; give seconds as a number")
+    if not 0 <= wait < math.inf:
+        raise ValueError(f"reconcile() returned requeue_after={wait!r}; give seconds, 0 or more")
+    return float(wait)
+
+
+def _owner_keys(owner: Resource[Any]) -> Callable[[Object[Any]], Iterable[Key]]:
+    """Return a function from an object to the key of the `owner` that controls it, if one does."""
+
+    def keys(obj: Object[Any]) -> Iterable[Key]:
+        controller = obj.metadata.controller
+        if controller is None or controller.kind != owner.kind or controller.group != owner.group:
+            return ()
+        return (Key(obj.metadata.namespace if owner.namespaced else "", controller.name),)
+
+    return keys

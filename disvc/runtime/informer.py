@@ -1,0 +1,523 @@
+"""Shared informers: one reflector and one cache for all who want to know of the same objects.
+
+    server ──reflector──► Informer ──► cache                    (read by reconcilers)
+                             ▲   └───► each handler's own line  (a slow one delays nobody else)
+       own writes ───────────┘
+
+What it promises:
+- A handler gets each change that it has not seen as a `Delta`, an object's changes in their order, and first of
+  all what is there already. It may be added and removed at any time; the last user leaving stops the reflector.
+- The cache never goes back: what is older than what it holds, or was deleted by this process, is ignored.
+- Reads after own writes: a `Client` whose observer is `Informers` puts each answer to a write into the cache
+  before the writer sees it. Where the answer was lost, `settled()` waits until the object was looked up.
+- A handler that raises is reported with the key, and gets that object's change again, with back-off.
+- An object that was deleted and made again while nobody looked is a deletion and an addition, as the UID tells.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections import deque
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+import structlog
+
+from disvc.runtime.backoff import Backoff
+from disvc.runtime.cache import Cache, Store
+from disvc.runtime.errors import DecodeError, Forbidden, NotFound, RuntimeFailure
+from disvc.runtime.reflector import IDLE_SECONDS, Reflector
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from disvc.runtime.client import Client
+    from disvc.runtime.metrics import Metrics
+    from disvc.runtime.objects import Key, Object, Resource
+    from disvc.runtime.selection import Selection
+
+T = TypeVar("T")
+
+_FOREVER = 1 << 63
+_OWN_DELETES_KEPT_SECONDS = 600.0
+_LINE_STRIDE = 200
+"""After so many deltas a handler's line lets others run."""
+
+_log = structlog.get_logger("disvc.informer")
+
+
+class Delta(NamedTuple, Generic[T]):
+    """What happened to one object: `old` is None where it is new, `new` is None where it is gone.
+
+    `old` of a deletion is the last state that is known. `initial`: it was there before the handler was.
+    """
+
+    old: Object[T] | None
+    new: Object[T] | None
+    initial: bool = False
+
+    @property
+    def object(self) -> Object[T]:
+        """Return the newest state that is known."""
+        latest = self.new or self.old
+        assert latest is not None
+        return latest
+
+    @property
+    def is_news(self) -> bool:
+        """Whether something happened just now: not for the initial state, nor for a resync."""
+        return not self.initial and self.old is not self.new
+
+
+class Subscription(Generic[T]):
+    """A handler's place at an informer; without a handler it only keeps the informer running."""
+
+    def __init__(self, informer: Informer[T], handler: Callable[[Delta[T]], Any] | None, name: str) -> None:
+        self._informer = informer
+        self._handler = handler
+        self._name = name
+        self._line: deque[Delta[T] | None] = deque()  # None: the initial state ends here
+        self._wake = asyncio.Event()
+        self._synced = asyncio.Event()
+        self._failing: dict[Key, tuple[Backoff, asyncio.TimerHandle]] = {}
+
+    @property
+    def has_synced(self) -> bool:
+        """Whether the handler has seen all that was there at the start."""
+        return self._synced.is_set()
+
+    async def synced(self) -> None:
+        """Wait until the handler has seen all that was there at the start."""
+        await self._synced.wait()
+
+    @property
+    def cache(self) -> Cache[T]:
+        """Return the informer's cache; it is kept up to date while this subscription lasts."""
+        return self._informer.cache
+
+    async def remove(self) -> None:
+        """End the subscription; the informer stops with its last one. The handler is not called any more."""
+        await self._informer._leave(self)
+
+    def put(self, deltas: Iterable[Delta[T]]) -> None:
+        """Add to the handler's line."""
+        if self._handler is not None:
+            self._line.extend(deltas)
+            self._wake.set()
+
+    def end_of_initial(self) -> None:
+        """Mark the place in the line where the initial state ends."""
+        if self._handler is None:
+            self._synced.set()
+            return
+        self._line.append(None)
+        self._wake.set()
+
+    async def deliver(self) -> None:
+        """Call the handler with what is in its line, until cancelled."""
+        try:
+            while True:
+                await self._wake.wait()
+                self._wake.clear()
+                done = 0
+                while self._line:
+                    delta = self._line.popleft()
+                    if delta is None:
+                        self._synced.set()
+                        continue
+                    await self._call(delta)
+                    done += 1
+                    if done % _LINE_STRIDE == 0:
+                        await asyncio.sleep(0)
+        finally:
+            for _, timer in self._failing.values():
+                timer.cancel()
+
+    async def _call(self, delta: Delta[T]) -> None:
+        assert self._handler is not None
+        try:
+            result = self._handler(delta)
+            if inspect.isawaitable(result):
+                await result
+        except Exception:
+            self._try_again(delta)
+        else:
+            if self._failing:
+                failing = self._failing.pop(delta.object.key, None)
+                if failing is not None:
+                    failing[1].cancel()
+
+    def _try_again(self, delta: Delta[T]) -> None:
+        key = delta.object.key
+        backoff, timer = self._failing.pop(key, (None, None))
+        if timer is not None:
+            timer.cancel()
+        if backoff is None:
+            backoff = Backoff(self._informer.random, base=0.2, cap=30.0)
+        delay = backoff.next()
+        self._informer.count_handler_error(self._name)
+        _log.exception("event handler failed", handler=self._name, object=repr(delta.object), retry_in=round(delay, 2))
+        timer = asyncio.get_running_loop().call_later(delay, self.put, (delta,))
+        self._failing[key] = (backoff, timer)
+
+
+class Informer(Generic[T]):
+    """One selection's cache and handlers, and the reflectors that feed them: one for each namespace."""
+
+    def __init__(
+        self,
+        client: Client,
+        selection: Selection[T],
+        metrics: Metrics,
+        *,
+        idle_seconds: float,
+        resync_seconds: float,
+    ) -> None:
+        self.selection = selection
+        self.random = client.environment.random
+        self._store: Store[T] = Store()
+        self._client = client
+        self._metrics = metrics
+        self._resync_seconds = resync_seconds
+        self._clock = client.environment.clock
+        self._subscriptions: dict[Subscription[T], asyncio.Task[None] | None] = {}
+        self._unsynced = set(selection.namespaces or ("",))
+        self.synced = asyncio.Event()
+        """Set once the cache has held the server's whole state."""
+        self._uncertain: dict[Key, asyncio.Task[None]] = {}
+        # Deleted by this process, or changed so that the selection no longer holds them: UID → up to which
+        # version events of the object are old news, and when that was.
+        self._gone: dict[str, tuple[int, float]] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._main: asyncio.Task[None] | None = None
+        self.stopping = False
+        self._reflector_metrics = [
+            metrics.reflector(str(selection), namespace) for namespace in selection.namespaces or ("",)
+        ]
+        self._reflectors = {
+            namespace: Reflector(client, selection, namespace, self, own_metrics, idle_seconds=idle_seconds)
+            for namespace, own_metrics in zip(selection.namespaces or ("",), self._reflector_metrics, strict=True)
+        }
+
+    @property
+    def cache(self) -> Cache[T]:
+        """Return what is known of the selection's objects."""
+        return self._store
+
+    @property
+    def too_silent(self) -> bool:
+        """Whether a watch has been silent for so long that the cache may be out of date."""
+        return any(reflector.too_silent for reflector in self._reflectors.values())
+
+    def subscribe(self, handler: Callable[[Delta[T]], Any] | None, name: str) -> Subscription[T]:
+        """Add a handler, which may be a coroutine function; it begins with what the cache holds."""
+        subscription = Subscription(self, handler, name)
+        self._subscriptions[subscription] = None
+        subscription.put([Delta(None, obj, initial=True) for obj in self._store])
+        if self.synced.is_set():
+            subscription.end_of_initial()
+        if self._group is not None:
+            self._begin(subscription)
+        return subscription
+
+    def _begin(self, subscription: Subscription[T]) -> None:
+        assert self._group is not None
+        if subscription._handler is not None:
+            task = self._group.create_task(subscription.deliver(), name=f"handler {subscription._name}")
+            self._subscriptions[subscription] = task
+
+    async def _leave(self, subscription: Subscription[T]) -> None:
+        task = self._subscriptions.pop(subscription, None)
+        if task is not None and task is not asyncio.current_task():
+            task.cancel()
+            await asyncio.wait([task])
+        elif task is not None:
+            task.cancel()
+        if not self._subscriptions:
+            self._stop()
+
+    def _stop(self) -> None:
+        if not self.stopping:
+            self.stopping = True
+            for own_metrics in self._reflector_metrics:
+                own_metrics.remove()
+            if self._main is not None:
+                self._main.cancel()
+
+    async def run(self) -> None:
+        """Reflect and deliver until cancelled or the last subscription leaves."""
+        self._main = asyncio.current_task()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for subscription in self._subscriptions:
+                    self._begin(subscription)
+                for namespace, reflector in self._reflectors.items():
+                    group.create_task(reflector.run(), name=f"reflector {self.selection} {namespace}".rstrip())
+                if self._resync_seconds:
+                    group.create_task(self._resync(), name=f"resync {self.selection}")
+        except asyncio.CancelledError:
+            if not self.stopping:
+                raise
+        finally:
+            self._group = None
+            self._stop()
+
+    async def _resync(self) -> None:
+        while True:
+            # Spread, so that the resyncs of many informers do not come together.
+            await asyncio.sleep(self._resync_seconds * self.random.uniform(0.9, 1.1))
+            self._tell([Delta(obj, obj) for obj in self._store])
+
+    def _tell(self, deltas: list[Delta[T]]) -> None:
+        for subscription in self._subscriptions:
+            subscription.put(deltas)
+
+    def count_handler_error(self, name: str) -> None:
+        """Count an exception that a handler raised."""
+        self._metrics.handler_errors.labels(name).inc()
+
+    # What the reflectors say.
+
+    def replace(self, namespace: str, objects: list[Object[T]], version: str) -> None:
+        """Take a list for all the objects of the namespace; see `reflector.Sink`."""
+        at = int(version) if version.isdecimal() else _FOREVER
+        initial = namespace in self._unsynced
+        listed = {obj.key for obj in objects}
+        for old in self._store.list(namespace or None):
+            # What is newer than the list is an own write that the list does not show yet.
+            if old.key not in listed and old.version <= at:
+                self._remove(old.key, old)
+        for obj in objects:
+            self.changed(obj, initial=initial)
+        if self._unsynced:
+            self._unsynced.discard(namespace)
+            if not self._unsynced:
+                self.synced.set()
+                for subscription in self._subscriptions:
+                    subscription.end_of_initial()
+
+    def changed(self, obj: Object[T], *, initial: bool = False) -> None:
+        """Take in an object that was added or modified; see `reflector.Sink`."""
+        if self._gone and self._is_old_news(obj):
+            return
+        key = obj.key
+        old = self._store.get(key)
+        if old is not None:
+            if 0 < obj.version <= old.version:
+                return
+            if old.metadata.uid != obj.metadata.uid:
+                self._remove(key, old)
+                old = None
+        self._store.put(obj)
+        self._tell([Delta(old, obj, initial)])
+
+    def deleted(self, obj: Object[T]) -> None:
+        """Take out an object, whose last state this was; see `reflector.Sink`."""
+        old = self._store.get(obj.key)
+        if old is not None and not 0 < obj.version < old.version:
+            self._remove(obj.key, obj)
+
+    def _remove(self, key: Key, last: Object[T]) -> None:
+        self._store.remove(key)
+        self._tell([Delta(last, None)])
+
+    def _is_old_news(self, obj: Object[T]) -> bool:
+        gone = self._gone.get(obj.metadata.uid)
+        if gone is None:
+            return False
+        if obj.version > gone[0]:
+            del self._gone[obj.metadata.uid]
+            return False
+        return True
+
+    def _note_gone(self, uid: str, version: int) -> None:
+        now = self._clock.monotonic()
+        for old_uid, (_, at) in list(self._gone.items()):
+            if now - at < _OWN_DELETES_KEPT_SECONDS:
+                break
+            del self._gone[old_uid]
+        self._gone[uid] = (version, now)
+
+    # What this process's own writes say.
+
+    def wrote(self, obj: Object[Any]) -> None:
+        """Take in the answer to an own write, unless the watch is past it already."""
+        namespace = obj.metadata.namespace if self.selection.namespaces else ""
+        reflector = self._reflectors.get(namespace)
+        if reflector is None or (reflector.version.isdecimal() and int(reflector.version) >= obj.version):
+            return
+        same = obj.resource == self.selection.resource and self.selection.transform is None
+        mine: Object[T] = obj if same else self.selection.read(obj.raw)
+        if self.selection.holds(obj):
+            self.changed(mine)
+            return
+        self._note_gone(mine.metadata.uid, mine.version)
+        old = self._store.get(mine.key)
+        if old is not None and old.metadata.uid == mine.metadata.uid and old.version < mine.version:
+            self._remove(mine.key, mine)
+
+    def wrote_delete(self, key: Key, uid: str) -> None:
+        """Take out an object that this process has deleted."""
+        if not uid:
+            self.uncertain(key)
+            return
+        self._note_gone(uid, _FOREVER)
+        old = self._store.get(key)
+        if old is not None and old.metadata.uid == uid:
+            self._remove(key, old)
+
+    def uncertain(self, key: Key) -> None:
+        """Look up an object, as an own write to it may or may not have taken effect."""
+        if self._group is None or (self.selection.namespaces and key.namespace not in self.selection.namespaces):
+            return
+        earlier = self._uncertain.pop(key, None)
+        if earlier is not None:
+            earlier.cancel()
+        task = self._group.create_task(self._look_up(key), name=f"look up {self.selection.resource} {key}")
+        self._uncertain[key] = task
+
+        def forget(_: asyncio.Task[None]) -> None:
+            if self._uncertain.get(key) is task:
+                del self._uncertain[key]
+
+        task.add_done_callback(forget)
+
+    async def _look_up(self, key: Key) -> None:
+        backoff = Backoff(self.random, base=0.2, cap=5.0)
+        while True:
+            before = self._store.get(key)
+            try:
+                self.wrote(await self._client.get(self.selection.resource, key.name, key.namespace))
+                return
+            except NotFound:
+                if before is not None:
+                    self.wrote_delete(key, before.metadata.uid)
+                return
+            except (Forbidden, DecodeError) as error:
+                _log.error(
+                    "cannot find out whether a write took effect; the cache shows it when the watch does",
+                    resource=str(self.selection.resource),
+                    key=str(key),
+                    error=str(error),
+                    hint=f"grant get on {self.selection.resource} to this user",
+                )
+                return
+            except RuntimeFailure as error:
+                delay = backoff.next()
+                _log.warning(
+                    "cannot find out whether a write took effect",
+                    resource=str(self.selection.resource),
+                    key=str(key),
+                    error=str(error),
+                    retry_in=round(delay, 1),
+                )
+                await asyncio.sleep(delay)
+
+    async def settled(self) -> None:
+        """Wait until it is known of each own write whether it took effect."""
+        while self._uncertain:
+            await asyncio.wait(list(self._uncertain.values()))
+            await asyncio.sleep(0)  # for `forget`
+
+
+class Informers:
+    """All informers of a process: equal selections share one. The `WriteObserver` of the process's client.
+
+    `client` is for reading only. `resync_seconds` is how often handlers get every object again though nothing
+    changed (0: never), `idle_seconds` how long a watch may be silent.
+    """
+
+    def __init__(
+        self,
+        client: Client,
+        metrics: Metrics,
+        *,
+        resync_seconds: float = 36_000.0,
+        idle_seconds: float = IDLE_SECONDS,
+    ) -> None:
+        self._client = client
+        self._metrics = metrics
+        self._resync_seconds = resync_seconds
+        self._idle_seconds = idle_seconds
+        self._informers: dict[Selection[Any], Informer[Any]] = {}
+        self._by_resource: dict[tuple[str, str], list[Informer[Any]]] = {}
+        self._group: asyncio.TaskGroup | None = None
+
+    def subscribe(
+        self, selection: Selection[T], handler: Callable[[Delta[T]], Any] | None = None, name: str = ""
+    ) -> Subscription[T]:
+        """Subscribe to a selection, by its informer or a new one; see `Informer.subscribe`."""
+        informer = self._informers.get(selection)
+        if informer is None or informer.stopping:
+            informer = Informer(
+                self._client,
+                selection,
+                self._metrics,
+                idle_seconds=self._idle_seconds,
+                resync_seconds=self._resync_seconds,
+            )
+            self._informers[selection] = informer
+            self._by_resource.setdefault(_identity(selection.resource), []).append(informer)
+            if self._group is not None:
+                self._begin(informer)
+        return informer.subscribe(handler, name)
+
+    async def run(self) -> None:
+        """Run the informers of now and of later, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            self._group = group
+            for informer in self._informers.values():
+                self._begin(informer)
+            await asyncio.get_running_loop().create_future()
+
+    def _begin(self, informer: Informer[Any]) -> None:
+        assert self._group is not None
+        self._group.create_task(self._run(informer), name=f"informer {informer.selection}")
+
+    async def _run(self, informer: Informer[Any]) -> None:
+        try:
+            await informer.run()
+        finally:
+            if self._informers.get(informer.selection) is informer:
+                del self._informers[informer.selection]
+            self._by_resource[_identity(informer.selection.resource)].remove(informer)
+
+    async def synced(self) -> None:
+        """Wait until the caches of all informers have held the server's whole state."""
+        while waiting := [i for i in self._informers.values() if not i.synced.is_set()]:
+            await waiting[0].synced.wait()
+
+    @property
+    def unsynced(self) -> list[str]:
+        """Return which selections have not been synchronised yet."""
+        return [str(informer.selection) for informer in self._informers.values() if not informer.synced.is_set()]
+
+    @property
+    def too_silent(self) -> list[str]:
+        """Return of which selections a watch has been silent for too long."""
+        return [str(informer.selection) for informer in self._informers.values() if informer.too_silent]
+
+    async def settled(self) -> None:
+        """Wait until it is known of each own write whether it took effect."""
+        for informer in list(self._informers.values()):
+            await informer.settled()
+
+    def wrote(self, obj: Object[Any]) -> None:
+        """See `client.WriteObserver`."""
+        for informer in self._by_resource.get(_identity(obj.resource), ()):
+            informer.wrote(obj)
+
+    def deleted(self, resource: Resource[Any], key: Key, uid: str) -> None:
+        """See `client.WriteObserver`."""
+        for informer in self._by_resource.get(_identity(resource), ()):
+            informer.wrote_delete(key, uid)
+
+    def uncertain(self, resource: Resource[Any], key: Key) -> None:
+        """See `client.WriteObserver`."""
+        for informer in self._by_resource.get(_identity(resource), ()):
+            informer.uncertain(key)
+
+
+def _identity(resource: Resource[Any]) -> tuple[str, str]:
+    return resource.api_version, resource.plural

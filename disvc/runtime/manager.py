@@ -1,0 +1,294 @@
+"""The manager: everything that a process of controllers needs, started and stopped in the right order.
+
+    start   endpoints → caches → leader election → controllers
+    stop    controllers (drained within the grace) → events → lease released → caches → endpoints
+
+What it promises:
+- SIGTERM and SIGINT end it cleanly: `run()` returns, and the process exits with 0. A second signal kills it.
+- No task outlives `run()`, and none dies unnoticed: a task that fails ends the process with its error.
+- A lost lease ends the process (`LeadershipLost`), at once and without a grace, and until it has ended
+  the client refuses to write.
+- It is ready when its caches are synchronised, and as long as no watch has been silent for too long.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar, copy_context
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import structlog
+
+from disvc.runtime.client import Client
+from disvc.runtime.controller import Controller
+from disvc.runtime.endpoints import listening, metrics_application, probes_application
+from disvc.runtime.environment import Environment
+from disvc.runtime.errors import LeadershipLost
+from disvc.runtime.events import EventRecorder
+from disvc.runtime.informer import Informers
+from disvc.runtime.leader_election import LeaderElection, LeaderElector
+from disvc.runtime.metrics import Metrics
+from disvc.runtime.reflector import IDLE_SECONDS
+from disvc.runtime.selection import Selection
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+
+    from prometheus_client import CollectorRegistry
+
+    from disvc.runtime.cache import Cache
+    from disvc.runtime.objects import Resource
+    from disvc.runtime.transport import Transport
+
+T = TypeVar("T")
+
+_needs_lease: ContextVar[bool] = ContextVar("needs_lease", default=True)
+"""Whether the code that runs now may write only while the process holds the lease."""
+
+_log = structlog.get_logger("disvc.manager")
+
+
+class Runnable(Protocol):
+    """A background task of a program's own, run beside the controllers."""
+
+    needs_leader_election: bool
+
+    async def run(self) -> None:
+        """Work until cancelled, or until there is nothing more to do."""
+        ...
+
+
+class Manager:
+    """Runs controllers against one API server; see the module's text.
+
+    `namespaces` and `label_selector` limit every resource that is given without a `Selection` of its own: this is
+    how work is shared between managers, each with a lease of its own. `metrics_bind_address` and
+    `health_probe_bind_address` are `HOST:PORT` or `:PORT`, "" for none. `grace_seconds` is how long
+    running reconciles may go on after SIGTERM. `name` is what the server's logs, managedFields and Events show.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        *,
+        name: str = "disvc",
+        namespaces: Sequence[str] = (),
+        label_selector: str = "",
+        leader_election: LeaderElection | None = None,
+        metrics_bind_address: str = "",
+        health_probe_bind_address: str = "",
+        grace_seconds: float = 30.0,
+        resync_seconds: float = 36_000.0,
+        idle_seconds: float = IDLE_SECONDS,
+        environment: Environment | None = None,
+        registry: CollectorRegistry | None = None,
+    ) -> None:
+        self.environment = environment or Environment()
+        self.metrics = Metrics(registry)
+        self.addresses: dict[str, str] = {}
+        """Where `metrics` and `probes` are served, once they are."""
+        self._transport = transport
+        self._name = name
+        self._namespaces = tuple(namespaces)
+        self._label_selector = label_selector
+        self._election = leader_election
+        self._elector: LeaderElector | None = None
+        self._metrics_bind_address = metrics_bind_address
+        self._health_probe_bind_address = health_probe_bind_address
+        self._grace_seconds = grace_seconds
+        self.informers = Informers(
+            self._new_client(transport),
+            self.metrics,
+            resync_seconds=resync_seconds,
+            idle_seconds=idle_seconds,
+        )
+        self.client = self._new_client(transport, fence=self._may_write, observer=self.informers)
+        """For reconcilers: fenced by the lease, and known to the caches."""
+        self.events = EventRecorder(
+            self._new_client(transport, fence=self._may_write), self.metrics, reporting_controller=name
+        )
+        self._controllers: list[Controller] = []
+        self._runnables: list[Runnable] = []
+        self._health: dict[str, Callable[[], Any]] = {"ping": lambda: None}
+        self._readiness: dict[str, Callable[[], Any]] = {"informers": self._informers_problem}
+        self._started = False
+        self._led = False
+
+    def _new_client(self, transport: Transport, **options: Any) -> Client:
+        return Client(
+            transport,
+            environment=self.environment,
+            metrics=self.metrics.client,
+            field_manager=self._name,
+            user_agent=self._name,
+            **options,
+        )
+
+    def _may_write(self) -> None:
+        if self._election is None or not (self._led or _needs_lease.get()):
+            return
+        if self._elector is None:
+            raise LeadershipLost("this process does not hold the lease yet")
+        self._elector.check()
+
+    def _select(self, source: Resource[T] | Selection[T]) -> Selection[T]:
+        if isinstance(source, Selection):
+            return source
+        namespaces = self._namespaces if source.namespaced else ()
+        return Selection(source, namespaces, self._label_selector)
+
+    def add(self, item: Controller | Runnable) -> None:
+        """Add a controller or a background task; before `run()`. Raises `ValueError` for a name used twice."""
+        if self._started:
+            raise RuntimeError("the manager runs already; add controllers before run()")
+        if isinstance(item, Controller):
+            if any(controller.name == item.name for controller in self._controllers):
+                raise ValueError(f"there is a controller named {item.name!r} already; names tell metrics apart")
+            self._controllers.append(item)
+            item.prepare(self.informers, self.metrics, self.environment, self._select)
+        else:
+            self._runnables.append(item)
+
+    def cache(self, source: Resource[T] | Selection[T]) -> Cache[T]:
+        """Return a cache for reading; it is synchronised before the first reconcile, and shared."""
+        return self.informers.subscribe(self._select(source)).cache
+
+    def add_health_check(self, name: str, check: Callable[[], Any]) -> None:
+        """Add a check to `/healthz`: it raises or returns what is wrong, so that the process is restarted."""
+        self._health[name] = check
+
+    def add_readiness_check(self, name: str, check: Callable[[], Any]) -> None:
+        """Add a check to `/readyz`: it raises or returns what is wrong."""
+        self._readiness[name] = check
+
+    def _informers_problem(self) -> str:
+        if not self._started:
+            return "not started"
+        if unsynced := self.informers.unsynced:
+            return f"not synchronised yet: {', '.join(unsynced)}"
+        if silent := self.informers.too_silent:
+            return f"the server has not been heard for too long: {', '.join(silent)}"
+        return ""
+
+    async def run(self, *, stop: asyncio.Event | None = None, handle_signals: bool = True) -> None:
+        """Run until SIGTERM, SIGINT or `stop`, then stop cleanly. Once in a manager's life.
+
+        Raises `LeadershipLost`; `ConfigurationError` where a port is in use; or what a background task raised.
+        """
+        if self._started:
+            raise RuntimeError("a manager runs once; make another one")
+        self._started = True
+        stop = stop or asyncio.Event()
+        applications = {}
+        if self._metrics_bind_address:
+            applications["metrics"] = (metrics_application(self.metrics.registry), self._metrics_bind_address)
+        if self._health_probe_bind_address:
+            probes = probes_application(self._health, self._readiness)
+            applications["probes"] = (probes, self._health_probe_bind_address)
+        try:
+            with _signals(stop) if handle_signals else nullcontext():
+                async with listening(applications) as self.addresses, _beside(self.informers.run(), "informers"):
+                    if await _unless(stop, self._synced()):
+                        await self._work(stop)
+        except BaseExceptionGroup as group:
+            raise _first(group) from group
+        _log.info("manager stopped")
+
+    async def _synced(self) -> None:
+        await self.informers.synced()
+        _log.info("caches synchronised")
+
+    async def _work(self, stop: asyncio.Event) -> None:
+        """Run what needs no lease, get the lease, run the rest; when stopped, drain and give the lease back."""
+        async with AsyncExitStack() as stack:
+            if self._election is not None:
+                own_transport = await self._transport.fork()
+                stack.push_async_callback(own_transport.close)
+                self._elector = LeaderElector(self._election, self._new_client(own_transport), self.metrics)
+                stack.push_async_callback(self._elector.release)
+            async with asyncio.TaskGroup() as group, _beside(self.events.run(), "events", needs_lease=False):
+                working = self._start(group, stop, needs_lease=False)
+                if self._elector is not None and await _unless(stop, self._elector.acquire()):
+                    self._led = True
+                    await stack.enter_async_context(_beside(self._elector.hold(), "leader election"))
+                if self._elector is None or self._led:
+                    working += self._start(group, stop, needs_lease=True)
+                await stop.wait()
+                if working:
+                    await asyncio.wait(working)
+
+    def _start(self, group: asyncio.TaskGroup, stop: asyncio.Event, *, needs_lease: bool) -> list[asyncio.Task[None]]:
+        """Start what needs the lease, or what does not; the tasks end by themselves after `stop`."""
+        context = copy_context()
+        context.run(_needs_lease.set, needs_lease)
+        work: list[tuple[str, Coroutine[Any, Any, Any]]] = [
+            *(
+                (f"controller {controller.name}", controller.run(stop, self._grace_seconds))
+                for controller in self._controllers
+                if controller.needs_leader_election == needs_lease
+            ),
+            *(
+                (f"runnable {runnable!r}", _unless(stop, runnable.run()))
+                for runnable in self._runnables
+                if runnable.needs_leader_election == needs_lease
+            ),
+        ]
+        return [group.create_task(coroutine, name=name, context=context) for name, coroutine in work]
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
+    """Do some work, but cancel it when `stop` comes first. Return whether it was done."""
+    stopping = asyncio.ensure_future(stop.wait())
+    task = asyncio.ensure_future(work)
+    try:
+        await asyncio.wait((stopping, task), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        stopping.cancel()
+        task.cancel()
+        await asyncio.wait((stopping, task))
+    if task.cancelled():
+        return False
+    task.result()
+    return True
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None], name: str, *, needs_lease: bool = True) -> AsyncIterator[None]:
+    """Run a task beside the block, and cancel it after it. Its failure ends the block."""
+    context = copy_context()
+    context.run(_needs_lease.set, needs_lease)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work, name=name, context=context)
+        yield
+        task.cancel()
+
+
+@contextmanager
+def _signals(stop: asyncio.Event) -> Iterator[None]:
+    """Set `stop` on the first SIGTERM or SIGINT, and give these signals their usual meaning back."""
+    loop = asyncio.get_running_loop()
+    both = (signal.SIGTERM, signal.SIGINT)
+
+    def end() -> None:
+        for number in both:
+            loop.remove_signal_handler(number)
+
+    def first(number: signal.Signals) -> None:
+        _log.info("stopping", signal=number.name)
+        stop.set()
+        end()
+
+    for number in both:
+        loop.add_signal_handler(number, first, number)
+    try:
+        yield
+    finally:
+        end()
+
+
+def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the error that ended the tasks: the first one that is not itself a group."""
+    error = group.exceptions[0]
+    return _first(error) if isinstance(error, BaseExceptionGroup) else error
