@@ -54,10 +54,17 @@ class OwnerReference(msgspec.Struct, frozen=True, rename="camel", omit_defaults=
         return self.api_version.rpartition("/")[0]
 
 
+_NOTHING = msgspec.Raw(b"null")
+_decode_map = msgspec.json.Decoder(dict[str, str] | None).decode
+_decode_owners = msgspec.json.Decoder(tuple[OwnerReference, ...] | None).decode
+
+
 class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, gc=False):
     """The part of metav1.ObjectMeta that a controller decides by.
 
-    `gc=False` is safe as nothing in here can refer back to it.
+    Maps and owner references are kept as places in the object's JSON and decoded when asked for: as Python
+    values they would take as much memory again as the JSON itself. `gc=False` is safe as nothing in here can
+    refer back to it.
     """
 
     name: str = ""
@@ -68,20 +75,25 @@ class Metadata(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True, 
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     deletion_grace_period_seconds: int | None = None
-    owner_references: tuple[OwnerReference, ...] = ()
     finalizers: tuple[str, ...] = ()
-    _labels: dict[str, str] | None = msgspec.field(name="labels", default=None)
-    _annotations: dict[str, str] | None = msgspec.field(name="annotations", default=None)
+    _labels: msgspec.Raw = msgspec.field(name="labels", default=_NOTHING)
+    _annotations: msgspec.Raw = msgspec.field(name="annotations", default=_NOTHING)
+    _owner_references: msgspec.Raw = msgspec.field(name="ownerReferences", default=_NOTHING)
 
     @property
     def labels(self) -> Mapping[str, str]:
         """Return the labels; they cannot be changed."""
-        return MappingProxyType(self._labels or {})
+        return MappingProxyType(_decode_map(self._labels) or {})
 
     @property
     def annotations(self) -> Mapping[str, str]:
         """Return the annotations; they cannot be changed."""
-        return MappingProxyType(self._annotations or {})
+        return MappingProxyType(_decode_map(self._annotations) or {})
+
+    @property
+    def owner_references(self) -> tuple[OwnerReference, ...]:
+        """Return the owners, controlling or not."""
+        return _decode_owners(self._owner_references) or ()
 
     @property
     def controller(self) -> OwnerReference | None:
@@ -149,7 +161,8 @@ class Resource(Generic[T]):
         Raises `DecodeError` where that is not so.
         """
         try:
-            return Object(self, _decode_envelope(raw).metadata, bytes(raw))
+            own = bytes(raw)  # a copy: `raw` may be a place in something much larger
+            return Object(self, _decode_envelope(own).metadata, own)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise DecodeError(f"{self}: metadata does not decode: {error}: {bytes(raw[:200])!r}") from error
 
