@@ -60,9 +60,13 @@ class Listener:
             asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
         tasks = list(self._handing_over)
-        for task in tasks:
-            task.cancel()
+        self.drop_waiting()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+    def drop_waiting(self) -> None:
+        """Close the connections that were not handed over yet: those that wait for the gate, or for TLS."""
+        for task in self._handing_over:
+            task.cancel()
 
     def _accept(self) -> None:
         try:

@@ -176,7 +176,11 @@ class FaultProxy:
         self._flowing.clear()
 
     def thaw(self) -> None:
-        """End the partition. What was on the way arrives, writes included whose client has given up."""
+        """End the partition. What was on the way arrives, writes included whose client has given up.
+
+        Of a connection that was made during the partition and is closed again by its client, a write may
+        arrive or not.
+        """
         self._flowing.set()
 
     def pause_watches(self) -> None:
@@ -188,10 +192,15 @@ class FaultProxy:
         self._watches_flowing.set()
 
     def cut_all(self, *, reset: bool = False) -> None:
-        """Close every client's connection now, even in a partition: by FIN, or by RST with `reset`."""
+        """Close every client's connection now, even in a partition: by FIN, or by RST with `reset`.
+
+        Connections that were made during a partition have not been answered yet; the kernel sends RST on
+        them in any case, where the client has sent something.
+        """
         for connection in self._server.connections:
             if connection.transport is not None:
                 _close(connection.transport, reset=reset, at_once=True)
+        self._listener.drop_waiting()
 
     async def refuse_connections(self) -> None:
         """Answer new connections with RST, as a host does on which no server runs; open ones stay."""
@@ -207,6 +216,7 @@ class FaultProxy:
         exchange = Exchange(
             request.method,
             request.path,
+            request.query,
             request.verb,
             request.group,
             request.resource,

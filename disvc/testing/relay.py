@@ -17,7 +17,7 @@ from aiohttp import web
 from disvc.testing.faults import Cut, Fault, HalfOpen, WatchError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import AsyncIterator, Iterator, Mapping
 
     from multidict import CIMultiDict
 
@@ -55,6 +55,7 @@ class Exchange:
 
     method: str
     path: str
+    query: Mapping[str, str]
     verb: str
     group: str
     resource: str

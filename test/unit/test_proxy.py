@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import gzip
 import io
 import json
 import os
@@ -260,6 +261,28 @@ async def test_a_request_body_of_several_megabytes_passes(server: ToyServer, cli
     assert server.seen[0].body == body
 
 
+async def test_a_body_in_chunks_passes(server: ToyServer, client: Client) -> None:
+    async def chunks() -> AsyncIterator[bytes]:
+        yield b"{"
+        yield b"}"
+
+    await client.ask("POST", PODS, chunks())
+    assert server.seen[0].body == b"{}"
+
+
+async def test_a_compressed_body_passes_as_it_is(server: ToyServer, client: Client) -> None:
+    await client.ask("POST", PODS, gzip.compress(b"{}"), {"Content-Encoding": "gzip"})
+    assert gzip.decompress(server.seen[0].body) == b"{}"
+
+
+async def test_a_redirect_is_left_to_the_client(server: ToyServer, proxy: FaultProxy) -> None:
+    server.answer = lambda _: web.Response(status=302, headers={"Location": "/elsewhere"})
+    async with raw_connection(proxy) as raw:
+        raw.ask("GET", PODS)
+        assert b"Location: /elsewhere" in await raw.read_until(b"\r\n\r\n")
+    assert len(server.seen) == 1
+
+
 async def test_a_connection_is_kept_for_the_next_request(server: ToyServer, proxy: FaultProxy) -> None:
     proxy.inject(Match(verb="get"), Answer(503), times=1)
     async with raw_connection(proxy) as raw:
@@ -344,10 +367,11 @@ async def test_exchanges_are_remembered_up_to_the_bound(server: ToyServer) -> No
     async with FaultProxy(server.url, remembered=2) as proxy, client_of(proxy) as client:
         proxy.inject(Match(verb="delete"), Answer(500))
         await client.get(PODS + "/a")
-        await client.get(PODS)
+        await client.get(PODS + "?limit=5")
         await client.ask("DELETE", "/apis/apps/v1/namespaces/default/deployments/d/status")
         listed, deleted = proxy.requests
         assert (listed.verb, listed.resource, listed.status, listed.faults) == ("list", "pods", 200, [])
+        assert (listed.path, listed.query["limit"]) == (PODS, "5")
         assert (deleted.verb, deleted.group, deleted.resource) == ("delete", "apps", "deployments")
         assert (deleted.subresource, deleted.namespace, deleted.name) == ("status", "default", "d")
         assert (deleted.status, deleted.faults) == (500, [Answer(500)])
@@ -872,6 +896,13 @@ async def test_cut_all_closes_every_connection(server: ToyServer, proxy: FaultPr
         await idle.read_until(b"}")
         if frozen:
             proxy.freeze()
+            connected = asyncio.open_connection("127.0.0.1", _port(proxy))
+            reader, writer = await connected
+            # One turn, for the proxy to take it from the kernel's queue.
+            await asyncio.sleep(0.01)
+            proxy.cut_all(reset=reset)
+            assert await reader.read(1) == b""
+            writer.close()
         proxy.cut_all(reset=reset)
         for raw in (watch, idle):
             if reset:
