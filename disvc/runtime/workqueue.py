@@ -1,6 +1,6 @@
 """A queue of keys that need work: the same key never waits twice and is never worked on twice at a time.
 
-A key is in at most one of three places:
+What is to be done for a key stands in at most one place, waiting or delayed; beside that it may be in work:
 
     waiting ──get──► processing ──done──► (gone, or waiting again if it was added meanwhile)
        ▲                                    ▲
@@ -21,8 +21,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 from bisect import bisect_left
-from collections import OrderedDict, deque
-from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeVar
+from collections import Counter, OrderedDict, deque
+from typing import TYPE_CHECKING, Final, Generic, Protocol, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -35,6 +35,9 @@ LOW_PRIORITY: Final = -100
 BASE_DELAY_SECONDS: Final = 0.005
 MAX_DELAY_SECONDS: Final = 1000.0
 
+_VOID_ALARMS: Final = 64
+"""How many void alarms may stand in the heap, beside one for each delayed key, before they are cleared away."""
+
 
 class _Namespaced(Protocol):
     @property
@@ -46,7 +49,7 @@ class _Namespaced(Protocol):
 K = TypeVar("K", bound=_Namespaced)
 
 
-class ShutDown(Exception):  # noqa: N818 - as asyncio.QueueShutDown
+class ShutDown(Exception):
     """The queue is shut down, and there is nothing more to get."""
 
 
@@ -65,15 +68,18 @@ class Durations:
         self.total += seconds
 
 
-class _Band(Generic[K]):
-    """The waiting keys of one priority: a line for each namespace, and whose turn it is."""
+_Alarm: TypeAlias = tuple[float, int, K]
+"""When it rings (the loop's time), a number that keeps those of one moment in order, and the key."""
 
-    __slots__ = ("lines", "priority", "turns")
+
+class _Band(Generic[K]):
+    """The waiting keys of one priority: a line for each namespace, in the order of their turns."""
+
+    __slots__ = ("lines", "priority")
 
     def __init__(self, priority: int) -> None:
         self.priority = priority
-        self.lines: dict[str, OrderedDict[K, None]] = {}  # none of them is empty
-        self.turns: deque[str] = deque()  # the keys of `lines`, each once, but for lines that a move emptied
+        self.lines: OrderedDict[str, OrderedDict[K, None]] = OrderedDict()  # none of them is empty
 
 
 class Workqueue(Generic[K]):
@@ -89,9 +95,9 @@ class Workqueue(Generic[K]):
         self._waiting: dict[K, tuple[int, float]] = {}  # → priority, since when
         self._bands: list[_Band[K]] = []  # highest priority first; none of them is empty
         self._processing: dict[K, float] = {}  # → since when
-        self._again: dict[K, int] = {}  # added while processing → priority
-        self._delayed: dict[K, tuple[float, int]] = {}  # → ready at (the loop's time), priority
-        self._alarms: list[tuple[float, int, K]] = []  # a heap; those not in `_delayed` any more are void
+        self._again: dict[K, tuple[int, float]] = {}  # added while processing → priority, since when
+        self._delayed: dict[K, tuple[_Alarm[K], int]] = {}  # → its alarm, priority
+        self._alarms: list[_Alarm[K]] = []  # a heap; those not in `_delayed` any more are void
         self._alarm_number = 0
         self._timer: asyncio.TimerHandle | None = None
         self._failures: dict[K, int] = {}
@@ -100,8 +106,8 @@ class Workqueue(Generic[K]):
         self._idle = asyncio.Event()
 
     def __len__(self) -> int:
-        """Return how many keys wait, the delayed ones not counted."""
-        return len(self._waiting)
+        """Return how many keys wait, for a worker or for their own work to end; the delayed ones do not count."""
+        return len(self._waiting) + len(self._again)
 
     def add(self, key: K, priority: int = 0) -> None:
         """Make a key wait. Does nothing when it waits already, or the queue is shut down."""
@@ -112,24 +118,24 @@ class Workqueue(Generic[K]):
             if delayed is not None and delayed[1] > priority:
                 priority = delayed[1]
         if key in self._processing:
-            known = self._again.get(key)
-            if known is None:
+            again = self._again.get(key)
+            if again is None:
                 self.adds += 1
-                self._again[key] = priority
-            elif known < priority:
-                self._again[key] = priority
+                self._again[key] = (priority, self._now())
+            elif again[0] < priority:
+                self._again[key] = (priority, again[1])
             return
         waiting = self._waiting.get(key)
         if waiting is None:
             self.adds += 1
-            self._enqueue(key, priority)
+            self._enqueue(key, priority, self._now())
         elif waiting[0] < priority:
             self._leave_line(key, waiting[0])
             self._waiting[key] = (priority, waiting[1])
             self._join_line(key, priority)
 
-    def _enqueue(self, key: K, priority: int) -> None:
-        self._waiting[key] = (priority, self._now())
+    def _enqueue(self, key: K, priority: int, since: float) -> None:
+        self._waiting[key] = (priority, since)
         self._join_line(key, priority)
         if self._getters:
             self._wake_getter()
@@ -146,7 +152,6 @@ class Workqueue(Generic[K]):
         line = band.lines.get(namespace)
         if line is None:
             line = band.lines[namespace] = OrderedDict()
-            band.turns.append(namespace)
         line[key] = None
 
     def _leave_line(self, key: K, priority: int) -> None:
@@ -155,22 +160,19 @@ class Workqueue(Generic[K]):
         del line[key]
         if not line:
             del band.lines[key.namespace]
-            band.turns.remove(key.namespace)
-            if not band.turns:
+            if not band.lines:
                 self._bands.remove(band)
 
     def _take(self) -> tuple[K, int]:
-        band = self._bands[0]
-        turns = band.turns
-        namespace = turns[0]
-        line = band.lines[namespace]
+        lines = self._bands[0].lines
+        namespace = next(iter(lines))
+        line = lines[namespace]
         key, _ = line.popitem(last=False)
         if line:
-            turns.rotate(-1)
+            lines.move_to_end(namespace)
         else:
-            turns.popleft()
-            del band.lines[namespace]
-            if not turns:
+            del lines[namespace]
+            if not lines:
                 del self._bands[0]
         priority, since = self._waiting.pop(key)
         now = self._now()
@@ -191,7 +193,7 @@ class Workqueue(Generic[K]):
             try:
                 await getter
             except asyncio.CancelledError:
-                if getter.cancelled():
+                if getter in self._getters:
                     self._getters.remove(getter)
                 elif self._bands:  # it was woken for a key that another getter must now take
                     self._wake_getter()
@@ -209,9 +211,9 @@ class Workqueue(Generic[K]):
         """Say that the work on a key has ended: it waits again if it was added meanwhile."""
         self.work_durations.observe(self._now() - self._processing.pop(key))
         if self._again:
-            priority = self._again.pop(key, None)
-            if priority is not None:
-                self._enqueue(key, priority)
+            again = self._again.pop(key, None)
+            if again is not None:
+                self._enqueue(key, *again)
         if self._closed and not self._processing and not self._waiting:
             self._idle.set()
 
@@ -222,7 +224,8 @@ class Workqueue(Generic[K]):
         if seconds <= 0:
             self.add(key, priority)
             return
-        if key in self._waiting:
+        self.retried += 1
+        if key in self._waiting or key in self._again:
             self.add(key, priority)  # it will be worked on sooner than that; only the priority may rise
             return
         loop = asyncio.get_running_loop()
@@ -230,13 +233,18 @@ class Workqueue(Generic[K]):
         known = self._delayed.get(key)
         if known is not None:
             priority = max(priority, known[1])
-            if known[0] <= ready_at:
+            if known[0][0] <= ready_at:
                 self._delayed[key] = (known[0], priority)
                 return
-        self._delayed[key] = (ready_at, priority)
         self._alarm_number += 1
-        heapq.heappush(self._alarms, (ready_at, self._alarm_number, key))
-        if self._alarms[0][2] == key:
+        alarm = (ready_at, self._alarm_number, key)
+        self._delayed[key] = (alarm, priority)
+        heapq.heappush(self._alarms, alarm)
+        if len(self._alarms) > 2 * len(self._delayed) + _VOID_ALARMS:
+            # A key that is requeued for tomorrow and changes each second would leave 86,400 of them.
+            self._alarms = [alarm for alarm, _ in self._delayed.values()]
+            heapq.heapify(self._alarms)
+        if self._alarms[0] is alarm:
             self._set_timer(loop)
 
     def _set_timer(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -250,9 +258,10 @@ class Workqueue(Generic[K]):
         loop = asyncio.get_running_loop()
         now = loop.time()
         while self._alarms and self._alarms[0][0] <= now:
-            at, _, key = heapq.heappop(self._alarms)
+            alarm = heapq.heappop(self._alarms)
+            key = alarm[2]
             delayed = self._delayed.get(key)
-            if delayed is not None and delayed[0] == at:
+            if delayed is not None and delayed[0] is alarm:
                 self.add(key, delayed[1])
         self._timer = None
         self._set_timer(loop)
@@ -264,7 +273,6 @@ class Workqueue(Generic[K]):
         """
         failures = self._failures.get(key, 0)
         self._failures[key] = failures + 1
-        self.retried += 1
         delay = min(BASE_DELAY_SECONDS * 2.0 ** min(failures, 64), MAX_DELAY_SECONDS)
         self.add_after(key, delay, priority)
         return delay
@@ -303,8 +311,10 @@ class Workqueue(Generic[K]):
         await self._idle.wait()
 
     def depths(self) -> dict[int, int]:
-        """Return how many keys wait, by priority."""
-        return {band.priority: sum(map(len, band.lines.values())) for band in self._bands}
+        """Return how many keys wait (as `len` counts them), by priority."""
+        depths = Counter({band.priority: sum(map(len, band.lines.values())) for band in self._bands})
+        depths.update(priority for priority, _ in self._again.values())
+        return depths
 
     def running_seconds(self) -> Iterator[float]:
         """Yield for each key in work how long that has been going on."""
