@@ -180,8 +180,8 @@ class ControlPlane:
         """Make etcd forget all but the current state, and return its revision.
 
         Every resourceVersion seen so far is below it. An API server that runs may still answer from its
-        caches. After a restart of it, or at once where it was started with "--watch-cache=false", a watch from
-        such a resourceVersion and a list continued at one are answered with 410 Expired.
+        caches. After a restart of it, or at once where it was started with "--watch-cache=false", a watch
+        from such a resourceVersion and a list continued at one are answered with 410 Expired.
 
         Raises:
             EtcdError: etcd refused or is not there.
@@ -374,7 +374,7 @@ class ControlPlane:
         supervisor.signal("kube-apiserver", how)
         if supervisor.wait("kube-apiserver", self._start_timeout_s) is None:
             supervisor.signal("kube-apiserver", signal.SIGKILL)
-            msg = f"kube-apiserver was killed, as it had not ended {self._start_timeout_s:.0f} s after {how.name}"
+            msg = f"kube-apiserver was killed, as it still ran {self._start_timeout_s:.0f} s after {how.name}"
             raise ControlPlaneError(msg + self._end_of_log("kube-apiserver"))
 
     def _running(self) -> Supervisor:

@@ -48,8 +48,8 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Awaitable[ControlPlane]]]:
     """Give a test control planes of its own.
 
-    `await make_control_plane(**options)` returns a started one; the options are ControlPlane's. All that a test
-    made are stopped after it.
+    `await make_control_plane(**options)` returns a started one; the options are ControlPlane's. All that a
+    test made are stopped after it.
     """
     from disvc.testing.controlplane import ControlPlane
 
