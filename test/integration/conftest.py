@@ -1,0 +1,246 @@
+"""What the tests of `disvc.runtime` on a real kube-apiserver have in common.
+
+A program under test watches ConfigMaps through a `FaultProxy`; others, whom the proxy does not touch, write
+them. In the end what the program knows and what its handlers were told must equal what the server lists.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import aiohttp
+import pytest
+from structlog.testing import capture_logs
+
+from disvc.runtime import Delta, Key, Manager, Object, Resource, Selection, connect
+from disvc.testing.proxy import FaultProxy
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, MutableMapping
+    from contextlib import AbstractAsyncContextManager
+    from pathlib import Path
+
+    from disvc.runtime.informer import Subscription
+    from disvc.testing.controlplane import ControlPlane
+
+    MakeProxy = Callable[..., Awaitable[FaultProxy]]
+    MakeOthers = Callable[..., Awaitable["Others"]]
+    Watching = Callable[..., AbstractAsyncContextManager["Program"]]
+    Log = list[MutableMapping[str, Any]]
+
+CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
+
+
+class Version(NamedTuple):
+    """Which version of which object it is; names come back, UIDs do not."""
+
+    uid: str
+    resource_version: str
+
+
+def version_of(obj: Object[Any]) -> Version:
+    return Version(obj.metadata.uid, obj.metadata.resource_version)
+
+
+class Seen:
+    """A handler that folds what it is told, and holds every delta against what it was told before."""
+
+    def __init__(self) -> None:
+        self.state: dict[Key, Version] = {}
+        self.deleted: list[tuple[Key, str]] = []
+        """The key and UID of each deletion, in order."""
+        self.wrong: list[str] = []
+        """Deltas that do not fit what came before; there must be none."""
+
+    def __call__(self, delta: Delta[Any]) -> None:
+        key = delta.object.key
+        before = self.state.pop(key, None)
+        old = None if delta.old is None else version_of(delta.old)
+        if delta.new is None:
+            self.deleted.append((key, delta.object.metadata.uid))
+            if before is None or before.uid != delta.object.metadata.uid:
+                self.wrong.append(f"{delta}: deleted, after {before}")
+            return
+        new = self.state[key] = version_of(delta.new)
+        if old != before:
+            self.wrong.append(f"{delta}: changed from {old}, after {before}")
+        if before is not None and int(new.resource_version) <= int(before.resource_version):
+            self.wrong.append(f"{delta}: gone back, after {before}")
+
+
+@dataclass
+class Others:
+    """Clients other than the program under test: they write to one collection, past any proxy."""
+
+    plane: ControlPlane
+    resource: Resource[Any]
+    namespace: str
+    _session: aiohttp.ClientSession
+    uids: dict[str, str] = field(default_factory=dict)
+    """Of each name, the UID of the last object created under it."""
+
+    async def create(self, *names: str, **body: Any) -> None:
+        async def one(name: str) -> None:
+            created = await self._send("POST", "", {**body, "metadata": {"name": name}})
+            self.uids[name] = created["metadata"]["uid"]
+
+        await self._many(one, names)
+
+    async def change(self, *names: str, **patch: Any) -> None:
+        """Patch objects; without a `patch` their annotation `n` counts up."""
+
+        async def one(name: str) -> None:
+            annotation = {"metadata": {"annotations": {"n": str(asyncio.get_running_loop().time())}}}
+            await self._send("PATCH", name, patch or annotation)
+
+        await self._many(one, names)
+
+    async def delete(self, *names: str) -> None:
+        async def one(name: str) -> None:
+            await self._send("DELETE", name)
+
+        await self._many(one, names)
+
+    async def listed(self) -> dict[Key, Version]:
+        """List the collection as the server has it now."""
+        answer = await self._send("GET", "")
+        metadata = [item["metadata"] for item in answer["items"]]
+        return {Key(m.get("namespace", ""), m["name"]): Version(m["uid"], m["resourceVersion"]) for m in metadata}
+
+    async def _many(self, one: Callable[[str], Awaitable[None]], names: Iterable[str]) -> None:
+        left = iter(names)
+
+        async def work() -> None:
+            for name in left:
+                await one(name)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(16):
+                group.create_task(work())
+
+    async def _send(self, method: str, name: str, body: dict[str, Any] | None = None) -> dict[str, Any]:
+        url = self.plane.url + self.resource.path(self.namespace, name)
+        if body is not None and method == "POST":
+            body = {"apiVersion": self.resource.api_version, "kind": self.resource.kind, **body}
+        headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+        async with self._session.request(method, url, json=body, headers=headers) as response:
+            answer: dict[str, Any] = await response.json()
+            assert response.status < 300, answer
+            return answer
+
+
+@dataclass
+class Program:
+    """A program that watches one selection, as a user of the library writes it."""
+
+    manager: Manager
+    subscription: Subscription[Any]
+    seen: Seen
+    log: Log
+
+    @property
+    def cached(self) -> dict[Key, Version]:
+        return {obj.key: version_of(obj) for obj in self.subscription.cache}
+
+    def metric(self, name: str) -> float:
+        """Return a metric of the one reflector, or the sum of those of several."""
+        families = self.manager.metrics.registry.collect()
+        return sum(s.value for family in families for s in family.samples if s.name == name)
+
+    def logged(self, text: str) -> Log:
+        """Return what was logged with this text in any of its values."""
+        return [entry for entry in self.log if any(text in str(value) for value in entry.values())]
+
+    async def until_logged(self, text: str, times: int = 1) -> Log:
+        async with asyncio.timeout(60):
+            while len(found := self.logged(text)) < times:
+                await asyncio.sleep(0.02)
+        return found
+
+    async def agrees_with(self, others: Others) -> None:
+        """Wait until cache and handler equal what the server lists, and hold the handler's history to it.
+
+        Nobody may write meanwhile.
+        """
+        listed = await others.listed()
+        try:
+            async with asyncio.timeout(60):
+                while not listed == self.cached == self.seen.state:
+                    await asyncio.sleep(0.02)
+        except TimeoutError:
+            assert self.cached == listed
+            assert self.seen.state == listed
+        assert self.seen.wrong == []
+        assert len(set(self.seen.deleted)) == len(self.seen.deleted), "an object was deleted twice"
+
+    def saw_deleted(self, others: Others, *names: str) -> None:
+        """Assert that the handler was told of the deletion of the objects last created under these names."""
+        told = set(self.seen.deleted)
+        missing = [n for n in names if (Key(others.namespace, n), others.uids[n]) not in told]
+        assert missing == []
+
+
+@pytest.fixture
+async def make_others() -> AsyncIterator[MakeOthers]:
+    """`await make_others(plane, namespace, resource)`: other clients, who may do everything."""
+    async with AsyncExitStack() as stack:
+
+        async def make(plane: ControlPlane, namespace: str, resource: Resource[Any] = CONFIG_MAPS) -> Others:
+            tls = await asyncio.to_thread(plane.admin.ssl_context)
+            connector = aiohttp.TCPConnector(ssl=tls, limit=16, force_close=False)
+            session = await stack.enter_async_context(aiohttp.ClientSession(connector=connector))
+            return Others(plane, resource, namespace, session)
+
+        yield make
+
+
+@pytest.fixture
+async def make_proxy() -> AsyncIterator[MakeProxy]:
+    """`await make_proxy(plane, user)`: a proxy that acts as `user`, in no group but those of all users.
+
+    Without `user` callers bring a token of their own.
+    """
+    async with AsyncExitStack() as stack:
+
+        async def make(plane: ControlPlane, user: str | None = None) -> FaultProxy:
+            tls = ssl.create_default_context(cafile=str(plane.ca_file))
+            groups: tuple[str, ...] = ()
+            if user is not None:
+                tls.load_cert_chain(plane.front_proxy.cert_file, plane.front_proxy.key_file)
+                groups = ("system:authenticated",)
+            return await stack.enter_async_context(FaultProxy(plane.url, ssl=tls, user=user, groups=groups))
+
+        yield make
+
+
+@pytest.fixture
+def watching() -> Watching:
+    """`async with watching(kubeconfig, selection, **options) as program`: connect, and run a manager.
+
+    It does not wait until the program has synchronised. The options are the manager's.
+    """
+
+    @asynccontextmanager
+    async def watch(
+        kubeconfig: Path,
+        selection: Selection[Any],
+        /,
+        handler: Callable[[Delta[Any]], Any] | None = None,
+        **options: Any,
+    ) -> AsyncIterator[Program]:
+        with capture_logs() as log:
+            async with connect(kubeconfig) as transport:
+                manager = Manager(transport, **options)
+                seen = Seen()
+                subscription = manager.informers.subscribe(selection, handler or seen, "test")
+                stop = asyncio.Event()
+                async with asyncio.TaskGroup() as group:
+                    group.create_task(manager.run(stop=stop, handle_signals=False))
+                    yield Program(manager, subscription, seen, log)
+                    stop.set()
+
+    return watch
