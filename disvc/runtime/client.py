@@ -122,7 +122,7 @@ class Client:
         *,
         environment: Environment | None = None,
         metrics: ClientMetrics | None = None,
-        fence: Callable[[], None] | None = None,
+        fence: Callable[[], float | None] | None = None,
         observer: WriteObserver | None = None,
         field_manager: str = "disvc",
         user_agent: str = "disvc",

@@ -14,12 +14,16 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import asynccontextmanager
+import signal
+import socket
+import struct
+from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.client.rest import RESTClientObject
@@ -31,7 +35,7 @@ from disvc.runtime.errors import AnswerLost, ConfigurationError, RuntimeFailure,
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from aiohttp.abc import AbstractStreamWriter
 
@@ -39,6 +43,8 @@ _CONNECT_SECONDS = 10.0
 _LOOK_AT_CREDENTIALS_SECONDS = 60.0
 _POOL = 100
 """Requests under way at once. Watches have a pool of their own without a limit, so neither starves the other."""
+_LINGER_NOT = struct.pack("ii", 1, 0)
+"""For SO_LINGER: closing throws away what is not delivered. Else the kernel would go on trying for minutes."""
 
 
 @asynccontextmanager
@@ -118,10 +124,12 @@ class _FencedBody(Payload):
     """A body that asks the fence right before its bytes go to the socket.
 
     aiohttp sends the headers together with the body's first bytes, so a refusal here means that the server
-    never sees a whole request, however long the process was stopped between the decision and the sending.
+    never sees a whole request. Between the fence's answer and the kernel's taking the bytes no other code of
+    this process runs, and where the process is stopped just there, `_until` ends it. Bytes that the kernel has
+    and could not deliver (a partition) are taken back when the connection is closed, or the process ends.
     """
 
-    def __init__(self, value: bytes, content_type: str, fence: Callable[[], None] | None) -> None:
+    def __init__(self, value: bytes, content_type: str, fence: Callable[[], float | None] | None) -> None:
         super().__init__(value, content_type=content_type)
         self._size = len(value)
         self._fence = fence
@@ -134,13 +142,39 @@ class _FencedBody(Payload):
         await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        if self._fence is not None:
-            try:
-                self._fence()
-            except RuntimeFailure as refusal:
-                self.refusal = refusal
-                raise
-        await writer.write(self._value)
+        if self._fence is None:
+            await writer.write(self._value)
+            return
+        assert isinstance(writer, StreamWriter)
+        if writer.transport is not None:
+            sock = writer.transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        try:
+            seconds = self._fence()
+        except RuntimeFailure as refusal:
+            self.refusal = refusal
+            raise
+        with nullcontext() if seconds is None else _until(seconds):
+            await writer.write(self._value, drain=False)
+        await writer.drain()
+
+
+@contextmanager
+def _until(seconds: float) -> Iterator[None]:
+    """Let the kernel kill this process (SIGALRM) if the block, which must not wait, is not over in time.
+
+    No look at a clock can help a process that is stopped (SIGSTOP, no processor for it) right after the look. A
+    signal that came due meanwhile is acted on by the kernel before anything else runs. It cannot be had where
+    the program uses SIGALRM itself, nor on Windows; the time that a machine is suspended does not count.
+    """
+    if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class Connection:
@@ -188,7 +222,7 @@ class Connection:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout: float,
-        fence: Callable[[], None] | None,
+        fence: Callable[[], float | None] | None,
     ) -> Answer:
         """Send a request; see `Transport.request`."""
         await self._look_at_credentials()
@@ -206,7 +240,7 @@ class Connection:
         headers: Mapping[str, str],
         body: bytes | None,
         timeout: float,
-        fence: Callable[[], None] | None,
+        fence: Callable[[], float | None] | None,
     ) -> Answer:
         payload = None if body is None else _FencedBody(body, headers["Content-Type"], fence)
         try:

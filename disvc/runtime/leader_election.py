@@ -9,8 +9,9 @@ Why it holds. The holder stops writing `renew_deadline` after it *sent* its last
 process takes over only `lease_duration` after it last *saw* the record change, which is later than the
 sending. Both measure with their own monotonic clock; wall clocks are never compared. `check()`, the fence,
 looks at the clock at each write: a process that was stopped (SIGSTOP, a suspended machine, a blocked event
-loop) is refused its first write afterwards, before any task had a chance to notice. What no lease can stop is
-a write that is on its way already; resourceVersion preconditions are for that.
+loop) is refused its first write afterwards, before any task had a chance to notice. If it was stopped between
+that look and the sending, it never runs on: the kernel kills it by SIGALRM (`disvc.runtime.connection`). What no
+lease can stop is a write that the network holds up; resourceVersion preconditions are for that.
 
 The semantics and the numbers are client-go's (tools/leaderelection), but for these:
 
@@ -144,9 +145,11 @@ class LeaderElector:
         """Return the identity that the Lease names as its holder, as last seen; "" for none."""
         return self._spec.get("holderIdentity") or ""
 
-    def check(self) -> None:
+    def check(self) -> float:
         """Raise `LeadershipLost` unless this process may write at this very moment: the fence of a `Client`.
 
+        Returns for how many seconds a write that passed may still be on its way out of this process, which is
+        half way from the renew deadline to the moment at which another process may lead.
         What goes wrong without one: https://martin.kleppmann.com/2016/02/08/how-to-do-distributed-locking.html
         """
         renewed_at = self._renewed_at
@@ -158,6 +161,7 @@ class LeaderElector:
                 f"{self._who()} has not renewed the lease for {age:.1f} s, and may write only for "
                 f"{self.config.renew_deadline:g} s after a renewal: another process may lead now"
             )
+        return (self.config.renew_deadline + self.config.lease_duration) / 2 - age
 
     async def acquire(self) -> None:
         """Wait until this process holds the lease. Failures are logged and tried again, without end."""
@@ -210,23 +214,27 @@ class LeaderElector:
             self._log.info("released the lease")
 
     async def _renew(self) -> None:
-        failure = "this process was stopped, or its event loop was blocked"
-        while (remaining := self._seconds_left()) > 0:
-            try:
-                async with asyncio.timeout(min(remaining, self._call_seconds)):
-                    if await self._attempt():
-                        return
-                failure = self._holder_in_words()
-                if self._another_holds():
-                    break
-            except _FAILURES as error:
-                failure = self._in_words(error)
-                self._log.warning("renewing the lease failed; trying again", error=failure)
-            await asyncio.sleep(min(self.config.retry_period, max(self._seconds_left(), 0)))
+        failure = "the process was stopped, or its event loop was blocked, for too long"
+        try:
+            async with asyncio.timeout(self._seconds_left()):
+                # The clock is asked, too: after a stop it may say more than the timer has noticed.
+                while self._seconds_left() > 0:
+                    try:
+                        async with asyncio.timeout(self._call_seconds):
+                            if await self._attempt():
+                                return
+                        failure = self._holder_in_words()
+                        if self._another_holds():
+                            break
+                    except _FAILURES as error:
+                        failure = self._in_words(error)
+                        self._log.warning("renewing the lease failed; trying again", error=failure)
+                    await asyncio.sleep(self.config.retry_period)
+        except TimeoutError:
+            pass
         self._resign()
-        lost = LeadershipLost(f"{self._who()} lost the lease: {failure}")
         self._log.error("lost the lease", error=failure)
-        raise lost
+        raise LeadershipLost(f"{self._who()} lost the lease: {failure}")
 
     def _seconds_left(self) -> float:
         if self._renewed_at is None:

@@ -126,12 +126,12 @@ class Manager:
             **options,
         )
 
-    def _may_write(self) -> None:
+    def _may_write(self) -> float | None:
         if self._election is None or not (self._led or _needs_lease.get()):
-            return
+            return None
         if self._elector is None:
             raise LeadershipLost("this process does not hold the lease yet")
-        self._elector.check()
+        return self._elector.check()
 
     def _select(self, source: Resource[T] | Selection[T]) -> Selection[T]:
         if isinstance(source, Selection):

@@ -47,12 +47,13 @@ class Transport(Protocol):
         headers: Mapping[str, str],
         body: bytes | None,
         timeout: float,
-        fence: Callable[[], None] | None,
+        fence: Callable[[], float | None] | None,
     ) -> Answer:
         """Send a request and return the whole answer, whatever its status.
 
         `fence` is called as late as possible before the body's bytes leave this process; what it raises ends
-        the request, so that the server never gets a whole one. `timeout` is in seconds, for everything.
+        the request, so that the server never gets a whole one. What it returns is after how many seconds the
+        bytes must not leave any more (None: no limit). `timeout` is in seconds, for everything.
 
         Raises `Unreachable` where nothing was sent and `AnswerLost` where the server may have acted on it.
         """
