@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, cast
+from urllib.parse import quote
 
 import msgspec
 from typing_extensions import TypeVar
@@ -141,16 +142,16 @@ class Resource(Generic[T]):
         return f"{self.plural}.{self.group}" if self.group else self.plural
 
     def path(self, namespace: str = "", name: str = "", subresource: str = "") -> str:
-        """Return the URL path of the collection, of one object, or of one of its subresources.
+        """Return the URL path, quoted, of the collection, of one object, or of one of its subresources.
 
         https://kubernetes.io/docs/reference/using-api/api-concepts/#resource-uris
         """
         parts = ["/apis/" if self.group else "/api/", self.api_version]
         if namespace and self.namespaced:
-            parts += "/namespaces/", namespace
+            parts += "/namespaces/", quote(namespace, safe="")
         parts += "/", self.plural
         if name:
-            parts += "/", name
+            parts += "/", quote(name, safe="")
         if subresource:
             parts += "/", subresource
         return "".join(parts)
@@ -160,11 +161,11 @@ class Resource(Generic[T]):
 
         Raises `DecodeError` where that is not so.
         """
+        own = bytes(raw)  # a copy: `raw` may be a place in something much larger
         try:
-            own = bytes(raw)  # a copy: `raw` may be a place in something much larger
             return Object(self, _decode_envelope(own).metadata, own)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
-            raise DecodeError(f"{self}: metadata does not decode: {error}: {bytes(raw[:200])!r}") from error
+        except ValueError as error:  # msgspec's errors are, and so is that of a wrong UTF-8 sequence
+            raise DecodeError(f"{self}: metadata does not decode: {error}: {bytes(raw)[:200]!r}") from error
 
     def write(self, value: T | Mapping[str, Any]) -> dict[str, Any]:
         """Return a new dict of what JSON shows of `value`, with apiVersion and kind filled in.
