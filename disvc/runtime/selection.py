@@ -12,6 +12,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
+import structlog
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from disvc.runtime.objects import Object, Resource
 
 T = TypeVar("T")
+
+_log = structlog.get_logger("disvc.selection")
 
 _REQUIREMENT = re.compile(
     r"\s*(?:(?P<absent>!)\s*(?P<no>[^\s!=,()]+)"
@@ -96,8 +99,18 @@ class Selection(Generic[T]):
         object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))))
 
     def read(self, raw: bytes | msgspec.Raw) -> Object[T]:
-        """Return the object to keep. Raises `DecodeError`."""
-        return self.resource.read(raw if self.transform is None else self.transform(bytes(raw)))
+        """Return the object to keep: transformed, or as it is where the transform fails. Raises `DecodeError`.
+
+        An object that were left out for a failing transform would look as if it had been deleted.
+        """
+        if self.transform is not None:
+            try:
+                return self.resource.read(self.transform(bytes(raw)))
+            except Exception:
+                obj = self.resource.read(raw)
+                _log.exception("transform failed; the object is kept as the server sent it", object=repr(obj))
+                return obj
+        return self.resource.read(raw)
 
     def holds(self, obj: Object[Any]) -> bool:
         """Whether an object of the resource belongs to this selection."""
