@@ -55,6 +55,7 @@ T = TypeVar("T")
 IDLE_SECONDS: Final = 120.0
 """Twice the minute after which the server sends a bookmark on a watch without events."""
 
+_HEALTH_SECONDS: Final = 120.0
 _PAGE: Final = 500
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
@@ -122,6 +123,7 @@ class Reflector(Generic[T]):
         self._can_stream = True
         self._list_next = False  # a stream of initial events broke: try the other way next
         self._backoff = Backoff(self._random, base=0.8, cap=30.0)
+        self._well_since = self._heard_at  # when the last failure's delay was over
         self._log = _log.bind(resource=str(selection.resource), namespace=namespace or None)
         metrics.heard_since(self.silent_seconds)
 
@@ -137,7 +139,6 @@ class Reflector(Generic[T]):
     async def run(self) -> NoReturn:
         """Reflect until cancelled."""
         while True:
-            started = self._clock.monotonic()
             try:
                 if self._synced:
                     await self._watch(initial=False)
@@ -146,12 +147,8 @@ class Reflector(Generic[T]):
                 else:
                     await self._list()
             except (RuntimeFailure, TimeoutError) as error:
-                if self._clock.monotonic() - started > 120.0:
-                    self._backoff.reset()
                 await asyncio.sleep(self._recover(error))
-            else:
-                if self._backoff.failures and self._clock.monotonic() - started > 120.0:
-                    self._backoff.reset()
+                self._well_since = self._clock.monotonic()
 
     def _recover(self, error: Exception) -> float:
         """Decide how to go on after a failure, and return after how many seconds."""
@@ -170,8 +167,10 @@ class Reflector(Generic[T]):
             self._newest = True
         elif isinstance(error, NotFound):
             self._synced = False
-        elif not self._synced and isinstance(error, TransportError | WatchEnded):
+        elif not self._synced and isinstance(error, TransportError | WatchEnded | DecodeError):
             self._list_next = not self._list_next
+        if self._clock.monotonic() - self._well_since > _HEALTH_SECONDS:
+            self._backoff.reset()
         failures = self._backoff.failures
         delay = self._backoff.next()
         if isinstance(error, ApiError) and error.retry_after is not None:
@@ -228,21 +227,11 @@ class Reflector(Generic[T]):
                     on_undecodable=self._undecodable,
                 )
             self._heard()
-            for obj in page.items:
-                self._keep(items, obj)
+            items += page.items if selection.transform is None else [selection.read(obj.raw) for obj in page.items]
             token = page.continue_token
             if not token:
                 break
         self._synchronised(items, page.resource_version)
-
-    def _keep(self, items: list[Object[T]], obj: Object[T]) -> None:
-        if self._selection.transform is not None:
-            try:
-                obj = self._selection.read(obj.raw)
-            except Exception as error:
-                self._undecodable(error)
-                return
-        items.append(obj)
 
     def _synchronised(self, items: list[Object[T]], version: str) -> None:
         self._sink.replace(self.namespace, items, version)
@@ -268,9 +257,9 @@ class Reflector(Generic[T]):
             timeout_seconds=self._random.randint(300, 600),
         )
         loop = asyncio.get_running_loop()
-        limit = asyncio.timeout(self._idle_seconds)
         async with watch as pieces:
             self._heard()
+            limit = asyncio.timeout(self._idle_seconds)
             try:
                 async with limit:
                     async for events in pieces:
@@ -294,19 +283,12 @@ class Reflector(Generic[T]):
     def _take(self, event: WatchEvent, gathered: dict[Key, Object[T]] | None) -> bool:
         """Act on one event. Return whether it completed the `gathered` initial state."""
         if event.type == "BOOKMARK":
-            metadata = _decode_bookmark(event.object).metadata
-            if gathered is not None:
-                if (metadata.annotations or {}).get(_INITIAL_EVENTS_END) != "true":
-                    return False
-                self._synchronised(list(gathered.values()), metadata.resource_version)
-                return True
-            self.version = metadata.resource_version
-            return False
+            return self._take_bookmark(event, gathered)
         if event.type == "ERROR":
             raise api_error(f"watch {self._selection.resource}", 0, bytes(event.object))
         try:
             obj = self._selection.read(event.object)
-        except Exception as error:  # a transform may raise anything
+        except DecodeError as error:
             self._undecodable(error)
             return False
         if gathered is not None:
@@ -322,8 +304,26 @@ class Reflector(Generic[T]):
         else:
             self._undecodable(DecodeError(f"an event of unknown type {event.type!r}"))
             return False
-        self.version = obj.metadata.resource_version
+        self._passed(obj.metadata.resource_version)
         return False
+
+    def _take_bookmark(self, event: WatchEvent, gathered: dict[Key, Object[T]] | None) -> bool:
+        try:
+            metadata = _decode_bookmark(event.object).metadata
+        except msgspec.DecodeError as error:
+            raise DecodeError(f"watch {self._selection.resource}: a bookmark does not decode: {error}") from error
+        if gathered is None:
+            self._passed(metadata.resource_version)
+            return False
+        if (metadata.annotations or {}).get(_INITIAL_EVENTS_END) != "true":
+            return False
+        self._synchronised(list(gathered.values()), metadata.resource_version)
+        return True
+
+    def _passed(self, version: str) -> None:
+        """Note up to where the watch has come; an event that comes again does not take it back."""
+        if not (version.isdecimal() and self.version.isdecimal() and int(version) < int(self.version)):
+            self.version = version
 
     def _undecodable(self, error: Exception) -> None:
         self._metrics.undecodable.inc()
