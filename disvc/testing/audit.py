@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from datetime import datetime  # noqa: TC003 - msgspec reads it at run time
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec

@@ -43,9 +43,7 @@ class Authority:
         builder = builder.add_extension(_key_usage(authority=True), critical=True)
         self.ca_file = folder / f"{name}.crt"
         """The authority's own certificate, by which the others are verified."""
-        self.ca_file.write_bytes(
-            builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        )
+        self.ca_file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def client(self, file: str, name: str, groups: Sequence[str] = ()) -> Credentials:
         """Issue a client certificate: Kubernetes reads the user from CN and the groups from O."""

@@ -189,9 +189,7 @@ class ControlPlane:
         """
         return await asyncio.to_thread(compact, self._etcd_url("etcd"))
 
-    def user(
-        self, name: str, groups: Sequence[str] = (), rules: Sequence[Mapping[str, Sequence[str]]] = ()
-    ) -> User:
+    def user(self, name: str, groups: Sequence[str] = (), rules: Sequence[Mapping[str, Sequence[str]]] = ()) -> User:
         """Make a user with exactly these rights of its own, in all namespaces; called again, it changes them.
 
         The rights are in force when this returns.
@@ -268,9 +266,7 @@ class ControlPlane:
             (self.folder / folder).mkdir()
         self._authority = Authority("ca", self.folder)
         self.ca_file = self._authority.ca_file
-        self.serving = self._authority.server(
-            "serving", ("localhost", "kubernetes.default.svc"), (_HOST, "::1")
-        )
+        self.serving = self._authority.server("serving", ("localhost", "kubernetes.default.svc"), (_HOST, "::1"))
         # An authority of its own, as no client certificate of the other one may pass for the proxy's.
         self._front_proxy_authority = Authority("front-proxy-ca", self.folder)
         self.front_proxy = self._front_proxy_authority.client("front-proxy", "front-proxy-client")
@@ -313,9 +309,7 @@ class ControlPlane:
             "--unsafe-no-fsync",
             "--log-level=warn",
         )
-        self._wait(
-            "etcd", lambda: urllib3.request("GET", f"{client}/health", retries=False, timeout=5.0).status
-        )
+        self._wait("etcd", lambda: urllib3.request("GET", f"{client}/health", retries=False, timeout=5.0).status)
 
     def _start_apiserver(self) -> None:
         self._spawn(

@@ -102,9 +102,7 @@ class User:
 
     @cached_property
     def _pool(self) -> urllib3.PoolManager:
-        return urllib3.PoolManager(
-            ssl_context=self.ssl_context(), retries=False, timeout=_TIMEOUT_S, maxsize=4
-        )
+        return urllib3.PoolManager(ssl_context=self.ssl_context(), retries=False, timeout=_TIMEOUT_S, maxsize=4)
 
 
 def _message(text: str) -> str:

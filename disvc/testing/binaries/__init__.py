@@ -46,9 +46,7 @@ class _Component:
 
 _KUBERNETES = "k8s.io/kubernetes"
 _COMPONENTS = {
-    "etcd": _Component(
-        "etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", "about 40 s and 27 MB"
-    ),
+    "etcd": _Component("etcd", "go.etcd.io/etcd/server/v3", "go.etcd.io/etcd/server/v3", "about 40 s and 27 MB"),
     "kube-apiserver": _Component(
         "kubernetes", _KUBERNETES, f"{_KUBERNETES}/cmd/kube-apiserver", "about 3 min 30 s and 105 MB"
     ),
