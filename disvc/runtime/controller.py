@@ -11,7 +11,8 @@ What it promises:
 - An exception is logged with the key, counted, and leads to back-off; a `TerminalError` is not tried again
   until something changes. No exception kills a worker.
 - A reconcile that takes longer than `timeout` is cancelled and counts as failed.
-- At the end, running reconciles may finish within the grace; then they are cancelled.
+- At the end, running reconciles may finish within the grace; then they are cancelled. One that goes on in spite
+  of that is given up after `CANCEL_SECONDS`: `run` raises an error that names its key.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import asyncio
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
     from disvc.runtime.predicates import Predicate
 
 T = TypeVar("T")
+
+CANCEL_SECONDS: Final = 5.0
+"""How long a cancelled reconcile may take to clean up after itself."""
 
 _BUGS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 """The exceptions that controller-runtime's users would call panics: the code is wrong, not the world."""
@@ -80,7 +84,9 @@ class Controller:
 
     `for_` is that resource. Events of `owns` mean the owner that controls the object, those of `watches`
     what each `Watch` says. `predicates` filter the events of `for_`. `max_concurrent` is how many keys are
-    reconciled at a time, `timeout` the seconds that one may take (None: any).
+    reconciled at a time, `timeout` the seconds that one may take (None: any). A controller belongs to one manager.
+
+    Raises `ValueError`, `TypeError` for what cannot work.
     """
 
     def __init__(
@@ -96,8 +102,12 @@ class Controller:
         timeout: float | None = 600.0,
         needs_leader_election: bool = True,
     ) -> None:
+        if not name:
+            raise ValueError("a controller needs a name: its metrics and log lines are told apart by it")
         if max_concurrent < 1:
             raise ValueError(f"controller {name}: max_concurrent must be at least 1, not {max_concurrent}")
+        if timeout is not None and timeout <= 0:
+            raise ValueError(f"controller {name}: timeout must be more than 0 s, not {timeout}; None means no limit")
         if not callable(getattr(reconciler, "reconcile", None)):
             raise TypeError(f"controller {name}: {reconciler!r} has no method reconcile(request)")
         self.name = name
@@ -113,6 +123,8 @@ class Controller:
             *watches,
         ]
         self._subscriptions: list[Subscription[Any]] = []
+        self._running: set[Key] = set()
+        self._ending = False  # True: a cancellation of a worker is ours, and not the reconciler's own doing
 
     def prepare(
         self,
@@ -125,6 +137,8 @@ class Controller:
 
         `select` makes of a resource the selection that the manager is limited to.
         """
+        if self._subscriptions:
+            raise RuntimeError(f"controller {self.name} belongs to a manager already; make another one")
         self.queue: Workqueue[Key] = Workqueue(self.name, clock=environment.clock)
         self._informers = informers
         self._environment = environment
@@ -152,28 +166,52 @@ class Controller:
         return handle
 
     async def run(self, stop: asyncio.Event, grace_seconds: float) -> None:
-        """Reconcile until `stop`, then let running reconciles finish within the grace, and cancel the rest."""
+        """Reconcile until `stop`, then let running reconciles finish within the grace, and cancel the rest.
+
+        Raises `RuntimeFailure` where a reconcile goes on though it was cancelled.
+        """
         for subscription in self._subscriptions:
             await subscription.synced()
         _log.info("controller started", controller=self.name, workers=self._max_concurrent)
-        async with asyncio.TaskGroup() as group:
-            workers = [
-                group.create_task(self._work(), name=f"controller {self.name} worker {n}")
-                for n in range(self._max_concurrent)
-            ]
-            await stop.wait()
-            self.queue.shut_down()
-            _, late = await asyncio.wait(workers, timeout=grace_seconds)
-            if late:
-                _log.warning(
-                    "reconciles cancelled: they did not finish within the grace",
-                    controller=self.name,
-                    reconciles=len(late),
-                    grace_seconds=grace_seconds,
-                )
-            for worker in late:
-                worker.cancel()
+        stopped = asyncio.create_task(stop.wait())
+        workers = [
+            asyncio.create_task(self._work(), name=f"controller {self.name} worker {n}")
+            for n in range(self._max_concurrent)
+        ]
+        try:
+            await asyncio.wait([stopped, *workers], return_when=asyncio.FIRST_COMPLETED)
+            if stop.is_set():
+                self.queue.shut_down()
+                _, late = await asyncio.wait(workers, timeout=grace_seconds)
+                if late:
+                    _log.warning(
+                        "reconciles cancelled: they did not finish within the grace",
+                        controller=self.name,
+                        reconciles=len(late),
+                        grace_seconds=grace_seconds,
+                    )
+        finally:
+            stopped.cancel()
+            await self._cancel([worker for worker in workers if not worker.done()])
+        for worker in workers:
+            if not worker.cancelled():
+                worker.result()  # raises what is no `Exception`, which nobody here may handle
         _log.info("controller stopped", controller=self.name)
+
+    async def _cancel(self, workers: Sequence[asyncio.Task[None]]) -> None:
+        if not workers:
+            return
+        self._ending = True
+        for worker in workers:
+            worker.cancel()
+        _, stuck = await asyncio.wait(workers, timeout=CANCEL_SECONDS)
+        if stuck:
+            keys = ", ".join(sorted(map(str, self._running)))
+            _log.error("reconciles go on though they were cancelled", controller=self.name, keys=keys)
+            raise RuntimeFailure(
+                f"controller {self.name}: {len(stuck)} reconciles go on {CANCEL_SECONDS:g} s after they were "
+                f"cancelled, of {keys}; a reconciler must let asyncio.CancelledError pass"
+            )
 
     async def _work(self) -> None:
         queue, active = self.queue, self._metrics.active_workers
@@ -183,6 +221,7 @@ class Controller:
             except ShutDown:
                 return
             active.inc()
+            self._running.add(key)
             try:
                 await self._informers.settled()
                 with bound_contextvars(
@@ -193,21 +232,22 @@ class Controller:
                 ):
                     await self._reconcile(key, priority)
             finally:
+                self._running.discard(key)
                 active.dec()
                 queue.done(key)
 
     async def _reconcile(self, key: Key, priority: int) -> None:
         metrics, queue, clock = self._metrics, self.queue, self._environment.clock
         started = clock.monotonic()
-        limit: asyncio.Timeout | None = None
         try:
-            async with asyncio.timeout(self._timeout) as limit:
-                wait = _seconds(await self.reconciler.reconcile(key))
+            wait = await self._within_timeout(key)
         except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is not None and task.cancelling():  # the controller's end, not the reconciler's own doing
+            if self._ending:
                 _log.warning("reconcile cancelled: the controller is stopping")
                 raise
+            task = asyncio.current_task()
+            while task is not None and task.uncancel():
+                pass
             self._failed(key, priority, error)
         except TerminalError as error:
             queue.forget(key)
@@ -216,11 +256,6 @@ class Controller:
             metrics.terminal_errors.inc()
             _log.error("reconcile failed for good", error=str(error), exc_info=error)
         except Exception as error:
-            if isinstance(error, TimeoutError) and limit is not None and limit.expired():
-                metrics.timeouts.inc()
-                error = TimeoutError(f"the reconcile took longer than {self._timeout:g} s")
-            elif isinstance(error, _BUGS):
-                metrics.panics.inc()
             self._failed(key, priority, error)
         else:
             queue.forget(key)
@@ -232,9 +267,27 @@ class Controller:
         finally:
             metrics.seconds.observe(clock.monotonic() - started)
 
+    async def _within_timeout(self, key: Key) -> float | None:
+        """Call the reconciler. Return after how many seconds to call it again, if at all."""
+        limit = asyncio.timeout(self._timeout)
+        cause = None
+        try:
+            async with limit:
+                result = await self.reconciler.reconcile(key)
+            if not limit.expired():
+                return _seconds(result)
+        except Exception as error:
+            if not limit.expired():
+                raise
+            cause = error  # its traceback shows what the reconcile was waiting for
+        self._metrics.timeouts.inc()
+        raise TimeoutError(f"the reconcile took longer than {self._timeout:g} s") from cause
+
     def _failed(self, key: Key, priority: int, error: BaseException) -> None:
         self._metrics.results["error"].inc()
         self._metrics.errors.inc()
+        if isinstance(error, _BUGS):
+            self._metrics.panics.inc()
         delay = self.queue.add_rate_limited(key, priority)
         if isinstance(error, LeadershipLost):
             _log.info("reconcile ended: this process does not hold the lease", error=str(error))
