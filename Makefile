@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test lint types generate clean
+.PHONY: help setup test lint types bench-runtime clean
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -24,6 +24,9 @@ lint: $(STAMP) ## check style and who imports whom
 
 types: $(STAMP) ## check types
 	$(VENV)/bin/mypy disvc test docs hack
+
+bench-runtime: $(STAMP) ## memory, first synchronisation and queue beside client-go, 50,000 objects (some minutes)
+	$(VENV)/bin/python hack/bench/runtime.py
 
 clean: ## remove what make made here (the cache of binaries stays)
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache *.egg-info
