@@ -191,20 +191,19 @@ class Controller:
                         grace_seconds=grace_seconds,
                     )
         finally:
-            stopped.cancel()
-            await self._cancel([worker for worker in workers if not worker.done()])
+            await self._cancel([task for task in (stopped, *workers) if not task.done()])
         for worker in workers:
             if not worker.cancelled():
                 worker.result()  # raises what is no `Exception`, which nobody here may handle
         _log.info("controller stopped", controller=self.name)
 
-    async def _cancel(self, workers: Sequence[asyncio.Task[None]]) -> None:
-        if not workers:
+    async def _cancel(self, tasks: Sequence[asyncio.Task[Any]]) -> None:
+        if not tasks:
             return
         self._ending = True
-        for worker in workers:
-            worker.cancel()
-        _, stuck = await asyncio.wait(workers, timeout=CANCEL_SECONDS)
+        for task in tasks:
+            task.cancel()
+        _, stuck = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
         if stuck:
             keys = ", ".join(sorted(map(str, self._running)))
             _log.error("reconciles go on though they were cancelled", controller=self.name, keys=keys)

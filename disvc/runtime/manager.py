@@ -5,9 +5,11 @@
 
 What it promises:
 - SIGTERM and SIGINT end it cleanly: `run()` returns, and the process exits with 0. A second signal kills it.
-- No task outlives `run()`, and none dies unnoticed: a task that fails ends the process with its error.
+- No task outlives `run()`, and none dies unnoticed: a task that fails ends the process with its error, and so
+  does one that goes on for `CANCEL_SECONDS` after it was cancelled; only that one is left behind.
 - A lost lease ends the process (`LeadershipLost`), at once and without a grace, and until it has ended
   the client refuses to write.
+- Events that were recorded before the end are sent, within `FLUSH_SECONDS`, before the lease is given back.
 - It is ready when its caches are synchronised, and as long as no watch has been silent for too long.
 """
 
@@ -15,17 +17,17 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
 from contextvars import ContextVar, copy_context
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 
 from disvc.runtime.client import Client
-from disvc.runtime.controller import Controller
+from disvc.runtime.controller import CANCEL_SECONDS, Controller
 from disvc.runtime.endpoints import listening, metrics_application, probes_application
 from disvc.runtime.environment import Environment
-from disvc.runtime.errors import LeadershipLost
+from disvc.runtime.errors import LeadershipLost, RuntimeFailure
 from disvc.runtime.events import EventRecorder
 from disvc.runtime.informer import Informers
 from disvc.runtime.leader_election import LeaderElection, LeaderElector
@@ -43,6 +45,9 @@ if TYPE_CHECKING:
     from disvc.runtime.transport import Transport
 
 T = TypeVar("T")
+
+FLUSH_SECONDS: Final = 5.0
+"""For how long the last Events may hold the end up."""
 
 _needs_lease: ContextVar[bool] = ContextVar("needs_lease", default=True)
 """Whether the code that runs now may write only while the process holds the lease."""
@@ -95,6 +100,8 @@ class Manager:
         self._label_selector = label_selector
         self._election = leader_election
         self._elector: LeaderElector | None = None
+        if leader_election is not None:
+            self.metrics.leader.labels(leader_election.name).set(0)
         self._metrics_bind_address = metrics_bind_address
         self._health_probe_bind_address = health_probe_bind_address
         self._grace_seconds = grace_seconds
@@ -140,7 +147,10 @@ class Manager:
         return Selection(source, namespaces, self._label_selector)
 
     def add(self, item: Controller | Runnable) -> None:
-        """Add a controller or a background task; before `run()`. Raises `ValueError` for a name used twice."""
+        """Add a controller or a background task; before `run()`.
+
+        Raises `ValueError` for a controller's name used twice, `TypeError` for what is neither of the two.
+        """
         if self._started:
             raise RuntimeError("the manager runs already; add controllers before run()")
         if isinstance(item, Controller):
@@ -148,8 +158,10 @@ class Manager:
                 raise ValueError(f"there is a controller named {item.name!r} already; names tell metrics apart")
             self._controllers.append(item)
             item.prepare(self.informers, self.metrics, self.environment, self._select)
-        else:
+        elif callable(getattr(item, "run", None)) and hasattr(item, "needs_leader_election"):
             self._runnables.append(item)
+        else:
+            raise TypeError(f"{item!r} is no Controller, and no Runnable: that has run() and needs_leader_election")
 
     def cache(self, source: Resource[T] | Selection[T]) -> Cache[T]:
         """Return a cache for reading; it is synchronised before the first reconcile, and shared."""
@@ -218,6 +230,9 @@ class Manager:
                 await stop.wait()
                 if working:
                     await asyncio.wait(working)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(FLUSH_SECONDS):
+                        await self.events.flush()
 
     def _start(self, group: asyncio.TaskGroup, stop: asyncio.Event, *, needs_lease: bool) -> list[asyncio.Task[None]]:
         """Start what needs the lease, or what does not; the tasks end by themselves after `stop`."""
@@ -240,14 +255,21 @@ class Manager:
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
     """Do some work, but cancel it when `stop` comes first. Return whether it was done."""
-    stopping = asyncio.ensure_future(stop.wait())
-    task = asyncio.ensure_future(work)
+    what = getattr(work, "__qualname__", repr(work))
+    stopping = asyncio.create_task(stop.wait())
+    task = asyncio.create_task(work, name=what)
     try:
         await asyncio.wait((stopping, task), return_when=asyncio.FIRST_COMPLETED)
+        if task.cancelled():
+            raise RuntimeFailure(f"{what} ended in a cancellation of its own making; it has not done its work")
     finally:
         stopping.cancel()
         task.cancel()
-        await asyncio.wait((stopping, task))
+        await asyncio.wait((stopping, task), timeout=CANCEL_SECONDS)
+        if not task.done():
+            raise RuntimeFailure(
+                f"{what} goes on {CANCEL_SECONDS:g} s after it was cancelled; it must let asyncio.CancelledError pass"
+            )
     if task.cancelled():
         return False
     task.result()
