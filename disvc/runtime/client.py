@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
-from urllib.parse import quote
 
 import msgspec
 import tenacity
@@ -26,9 +25,7 @@ from disvc.runtime.errors import (
     AnswerLost,
     ApiError,
     DecodeError,
-    InternalError,
     ServerError,
-    ServerTimeout,
     ServiceUnavailable,
     TooManyRequests,
     TransportError,
@@ -40,10 +37,11 @@ from disvc.runtime.objects import Key, Object, Resource
 
 if TYPE_CHECKING:
     import builtins
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 
     from disvc.runtime.transport import Answer, Stream, Transport
 
+R = TypeVar("R")
 T = TypeVar("T")
 
 _ATTEMPTS = 4
@@ -106,6 +104,7 @@ class _Deleted(msgspec.Struct):
 
 _encode = msgspec.json.Encoder().encode
 _decode_list = msgspec.json.Decoder(_List).decode
+_decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_event = msgspec.json.Decoder(WatchEvent).decode
 
 
@@ -176,7 +175,7 @@ class Client:
         answer = await self._call("list", "GET", resource, namespace, query=query)
         try:
             page = _decode_list(answer.body)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise DecodeError(f"list {resource}: the answer is not a list: {error}") from error
         items = []
         for raw in page.items or ():
@@ -244,7 +243,7 @@ class Client:
         namespace = metadata.get("namespace") or namespace
         if metadata.get("name"):
             return await self._create(resource, namespace, body)
-        prefix = metadata.get("generateName", "")[:58]
+        prefix = (metadata.get("generateName") or "")[:58]
         if not prefix:
             raise ValueError(f"create {resource}: the object has neither metadata.name nor metadata.generateName")
         for attempt in range(8):  # as often as the server itself tries
@@ -350,24 +349,32 @@ class Client:
             options["preconditions"] = {name: value for name, value in preconditions.items() if value}
         if grace_period_seconds is not None:
             options["gracePeriodSeconds"] = grace_period_seconds
-        answer = await self._tell_uncertainty(
-            resource,
-            Key(namespace, name),
-            self._call("delete", "DELETE", resource, namespace, name, body=_encode(options), content=_JSON),
-        )
+        key = Key(namespace if resource.namespaced else "", name)
+
+        async def deleted() -> Object[Any] | str:
+            answer = await self._call(
+                "delete", "DELETE", resource, namespace, name, body=_encode(options), content=_JSON
+            )
+            try:
+                result = _decode_deleted(answer.body)
+            except ValueError as error:
+                raise DecodeError(f"delete {resource} {key}: the answer does not decode: {error}") from error
+            if result.kind == "Status":
+                return (result.details.uid if result.details else "") or uid
+            return resource.read(answer.body)
+
+        result = await self._tell_uncertainty(resource, key, deleted())
         if self._observer is None:
             return
-        result = msgspec.json.decode(answer.body, type=_Deleted)
-        if result.kind == "Status":
-            self._observer.deleted(resource, Key(namespace, name), result.details.uid if result.details else uid)
+        if isinstance(result, str):
+            self._observer.deleted(resource, key, result)
             return
-        obj = resource.read(answer.body)
-        metadata = obj.metadata
+        metadata = result.metadata
         lives_on = metadata.deletion_timestamp and (metadata.finalizers or metadata.deletion_grace_period_seconds)
         if lives_on:
-            self._observer.wrote(obj)
+            self._observer.wrote(result)
         else:  # some built-in kinds answer with the object that has just gone
-            self._observer.deleted(resource, obj.key, metadata.uid)
+            self._observer.deleted(resource, key, metadata.uid)
 
     async def _write(
         self,
@@ -384,10 +391,9 @@ class Client:
         on_collection: bool = False,
     ) -> Object[T]:
         query = {"fieldManager": self._field_manager, **(query or {})}
-        answer = await self._tell_uncertainty(
-            resource,
-            Key(namespace if resource.namespaced else "", name),
-            self._call(
+
+        async def written() -> Object[T]:
+            answer = await self._call(
                 verb,
                 method,
                 resource,
@@ -398,23 +404,24 @@ class Client:
                 body=_encode(body),
                 content=content,
                 on_collection=on_collection,
-            ),
-        )
-        obj = resource.read(answer.body)
+            )
+            return resource.read(answer.body)
+
+        key = Key(namespace if resource.namespaced else "", name)
+        obj = await self._tell_uncertainty(resource, key, written())
         if self._observer is not None:
             self._observer.wrote(obj)
         return obj
 
-    async def _tell_uncertainty(self, resource: Resource[Any], key: Key, call: Any) -> Answer:
+    async def _tell_uncertainty(self, resource: Resource[Any], key: Key, call: Awaitable[R]) -> R:
         try:
-            answer: Answer = await call
-        except (AnswerLost, ServerTimeout, InternalError, ServiceUnavailable, asyncio.CancelledError):
-            # Any of these may follow a write that took effect: a gateway's 503, an etcd timeout's 500, and
-            # a cancelled task whose request was already on its way.
+            return await call
+        except (AnswerLost, ServerError, DecodeError, asyncio.CancelledError):
+            # Any of these may follow a write that took effect: a gateway's 502 or 503, an etcd timeout's
+            # 500, an answer that nobody can read, and a cancelled task whose request was on its way.
             if self._observer is not None:
                 self._observer.uncertain(resource, key)
             raise
-        return answer
 
     async def _call(
         self,
@@ -430,7 +437,7 @@ class Client:
         content: str = "",
         on_collection: bool = False,
     ) -> Answer:
-        path = resource.path(namespace, "" if on_collection else quote(name), subresource)
+        path = resource.path(namespace, "" if on_collection else name, subresource)
         headers = self._write_headers[content] if content else self._read_headers
         key = Key(namespace, name)
         what = f"{verb} {resource}" + (f"/{subresource}" if subresource else "") + (f" {key}" if name else "")
@@ -490,13 +497,14 @@ class Client:
 def _repeatable(error: BaseException, *, is_read: bool) -> bool:
     """Whether the same request may simply be sent again.
 
-    The server did nothing on a 429, and says so on a 503 by asking to wait.
+    The server did nothing on a 429, and says so on a 503 by asking to wait. A 500 or 504 that asks to wait
+    does not: the server gives it, too, when etcd did not tell whether a write was carried out.
     """
     if isinstance(error, TooManyRequests | Unreachable):
         return True
-    if isinstance(error, ServerError) and error.retry_after is not None:
-        return True
-    return is_read and (isinstance(error, AnswerLost | ServiceUnavailable | InternalError))
+    if is_read:
+        return isinstance(error, AnswerLost | ServerError)
+    return isinstance(error, ServiceUnavailable) and error.retry_after is not None
 
 
 def _selection(label_selector: str, field_selector: str) -> dict[str, str]:
@@ -512,5 +520,5 @@ async def _events(what: str, stream: Stream) -> AsyncIterator[list[WatchEvent]]:
         if lines:
             try:
                 yield [_decode_event(line) for line in lines if line]
-            except msgspec.DecodeError as error:
+            except ValueError as error:
                 raise DecodeError(f"{what}: the stream holds what is not a watch event: {error}") from error

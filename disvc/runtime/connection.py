@@ -12,6 +12,7 @@ of 401 makes the whole configuration be read anew, once for all requests that ar
 from __future__ import annotations
 
 import asyncio
+import binascii
 import hashlib
 import os
 import signal
@@ -19,19 +20,21 @@ import socket
 import struct
 from contextlib import asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
+import structlog
+import yaml
 from aiohttp.http import StreamWriter
 from aiohttp.payload import Payload
 from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.client.rest import RESTClientObject
-from kubernetes_asyncio.config import load_incluster_config, load_kube_config
+from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 from yarl import URL
 
 from disvc.runtime.environment import Environment
-from disvc.runtime.errors import AnswerLost, ConfigurationError, RuntimeFailure, TransportError, Unreachable
+from disvc.runtime.errors import AnswerLost, ConfigurationError, TransportError, Unreachable
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
@@ -41,10 +44,14 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS = 10.0
 _LOOK_AT_CREDENTIALS_SECONDS = 60.0
+_READ_SECONDS = 60.0
+"""For reading a configuration, the run of an exec plugin included."""
 _POOL = 100
 """Requests under way at once. Watches have a pool of their own without a limit, so neither starves the other."""
 _LINGER_NOT = struct.pack("ii", 1, 0)
 """For SO_LINGER: closing throws away what is not delivered. Else the kernel would go on trying for minutes."""
+
+_log = structlog.get_logger("disvc.connection")
 
 
 @asynccontextmanager
@@ -81,35 +88,49 @@ class _Source:
     async def read(self, *, anew: bool) -> Configuration:
         """Return the configuration of now: `anew` forgets a cached exec credential that has not expired."""
         configuration = Configuration()
+        configuration.host = ""
         configuration.connection_pool_maxsize = _POOL
         try:
-            if self._in_cluster:
-                load_incluster_config(client_configuration=configuration, try_refresh_token=False)
-                return configuration
-            if self._loader is None or anew:
-                if missing := self._missing_files():
-                    raise ConfigurationError(
-                        f"there is no kubeconfig file {', '.join(missing)}: pass --kubeconfig, set KUBECONFIG, "
-                        "or run in a pod with a service account"
-                    )
-                self._loader = await load_kube_config(
-                    config_file=self._file,
-                    context=self._context,
-                    client_configuration=configuration,
-                    persist_config=False,
-                )
-            else:
-                await self._loader.load_and_set(configuration)
+            async with asyncio.timeout(_READ_SECONDS):
+                await self._load(configuration, anew=anew)
         except ConfigurationError:
             raise
         except Exception as error:  # the loader raises whatever the YAML, base64 or plugin ran into
-            where = "the pod's service account" if self._in_cluster else f"kubeconfig {self._file}"
-            detail = str(error) or type(error).__name__
-            raise ConfigurationError(f"{where} cannot be used: {detail}") from error
+            raise ConfigurationError(f"{self} cannot be used: {_explain(error)}") from error
+        if urlsplit(configuration.host).scheme not in {"http", "https"}:
+            raise ConfigurationError(
+                f"{self} cannot be used: its cluster's server is {configuration.host!r}; "
+                "it must be a URL that begins with https:// or http://"
+            )
         return configuration
 
-    def _missing_files(self) -> list[str]:
-        return [file for file in self._file.split(os.pathsep) if not Path(file).is_file()]
+    async def _load(self, configuration: Configuration, *, anew: bool) -> None:
+        if self._in_cluster:
+            load_incluster_config(client_configuration=configuration, try_refresh_token=False)
+        elif self._loader is not None and not anew:
+            await self._loader.load_and_set(configuration)
+        else:
+            self._check_files()
+            self._loader = await load_kube_config(
+                config_file=self._file,
+                context=self._context,
+                client_configuration=configuration,
+                persist_config=False,
+            )
+
+    def _check_files(self) -> None:
+        files = [Path(file).expanduser() for file in self._file.split(os.pathsep) if file]
+        if not any(file.is_file() for file in files):  # of several some may be missing, as for kubectl
+            raise ConfigurationError(
+                f"there is no kubeconfig file {self._file}: pass --kubeconfig, set KUBECONFIG, "
+                "or run in a pod with a service account"
+            )
+
+    def __str__(self) -> str:
+        """Return what messages call it."""
+        if self._in_cluster:
+            return "the pod's service account"
+        return f"kubeconfig {self._file}" + (f" with context {self._context}" if self._context else "")
 
     @property
     def renews_itself(self) -> bool:
@@ -118,6 +139,21 @@ class _Source:
             return True
         user = getattr(self._loader, "_user", None)
         return user is not None and "tokenFile" in user
+
+
+def _explain(error: Exception) -> str:
+    """Return what is wrong with a configuration, and what to do about it."""
+    if isinstance(error, TimeoutError):
+        return f"it took more than {_READ_SECONDS:.0f} s to read; does its exec plugin wait for something?"
+    if isinstance(error, binascii.Error):
+        return f"a field that ends in -data is not base64: {error}"
+    if isinstance(error, FileNotFoundError) and error.filename:
+        return f"there is no {error.filename}; if that is its exec plugin, install it or put it on the PATH"
+    if isinstance(error, ConfigException | OSError | yaml.YAMLError):
+        return str(error)
+    return (
+        f"it does not have the form of a kubeconfig ({type(error).__name__}: {error}); `kubectl config view` tells more"
+    )
 
 
 class _FencedBody(Payload):
@@ -133,7 +169,8 @@ class _FencedBody(Payload):
         super().__init__(value, content_type=content_type)
         self._size = len(value)
         self._fence = fence
-        self.refusal: RuntimeFailure | None = None
+        self.refusal: Exception | None = None
+        self.sent = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return str(self._value.decode(encoding, errors))
@@ -142,7 +179,10 @@ class _FencedBody(Payload):
         await self.write_with_length(writer, None)
 
     async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
+        if self.sent:  # by aiohttp itself, which repeats a PUT or DELETE when a connection of its pool is dead
+            raise ConnectionResetError("the connection broke after the request was sent")
         if self._fence is None:
+            self.sent = True
             await writer.write(self._value)
             return
         assert isinstance(writer, StreamWriter)
@@ -151,11 +191,12 @@ class _FencedBody(Payload):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
         try:
             seconds = self._fence()
+            with nullcontext() if seconds is None else _until(seconds):
+                self._fence()  # again, as what counts is the time when the alarm is set
+                await writer.write(self._value, drain=False)
         except RuntimeFailure as refusal:
             self.refusal = refusal
             raise
-        with nullcontext() if seconds is None else _until(seconds):
-            await writer.write(self._value, drain=False)
         await writer.drain()
 
 
@@ -177,6 +218,49 @@ def _until(seconds: float) -> Iterator[None]:
         signal.setitimer(signal.ITIMER_REAL, 0)
 
 
+class _Credentials(NamedTuple):
+    """What a request was sent with: the token, a digest of what TLS uses, and how often they had been renewed."""
+
+    token: str | None
+    fingerprint: str
+    renewals: int
+
+
+class _Session:
+    """The connections made with one configuration. A retired one is closed when its last request has ended."""
+
+    def __init__(self, configuration: Configuration) -> None:
+        self.requests: aiohttp.ClientSession = RESTClientObject(configuration).pool_manager
+        self.streams: aiohttp.ClientSession = RESTClientObject(configuration, maxsize=0).pool_manager
+        self._users = 0
+        self._retired = False
+
+    async def __aenter__(self) -> _Session:
+        self._users += 1
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._users -= 1
+        if self._retired and not self._users:
+            await self.close()
+
+    @property
+    def closed(self) -> bool:
+        """Whether all its connections are closed."""
+        return self.requests.closed and self.streams.closed
+
+    async def retire(self) -> None:
+        """Take note that no new request comes."""
+        self._retired = True
+        if not self._users:
+            await self.close()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.requests.close()
+        await self.streams.close()
+
+
 class Connection:
     """A `Transport` to the API server of a kubeconfig or a pod; made by `connect()`."""
 
@@ -184,6 +268,8 @@ class Connection:
         self._source = source
         self._environment = environment
         self._renewing: asyncio.Task[None] | None = None
+        self._renewals = 0
+        self._retired: list[_Session] = []
         self._use(configuration)
 
     @classmethod
@@ -193,11 +279,15 @@ class Connection:
 
     def _use(self, configuration: Configuration) -> None:
         try:
-            self._rest = RESTClientObject(configuration)
-            self._streams = RESTClientObject(configuration, maxsize=0)
+            fingerprint = _fingerprint(configuration)
+            session = _Session(configuration)
         except OSError as error:  # ssl.SSLError is one
-            raise ConfigurationError(f"the certificates of {configuration.host} cannot be used: {error}") from error
-        self._fingerprint = _fingerprint(configuration)
+            raise ConfigurationError(
+                f"{self._source} cannot be used: its certificates or key for {configuration.host} are not valid PEM "
+                f"files that belong together: {error}"
+            ) from error
+        self._session = session
+        self._fingerprint = fingerprint
         self._base = str(configuration.host).rstrip("/")
         self.host = urlsplit(self._base).netloc
         self._arguments: dict[str, Any] = {}
@@ -210,7 +300,8 @@ class Connection:
         self._take_token(configuration)
 
     def _take_token(self, configuration: Configuration) -> None:
-        self._token: str | None = configuration.api_key.get("BearerToken")
+        token: str | None = configuration.api_key.get("BearerToken")
+        self._token = token and token.strip()  # a token file may end in a newline
         self._looked_at = self._environment.clock.monotonic()
 
     async def request(
@@ -226,9 +317,9 @@ class Connection:
     ) -> Answer:
         """Send a request; see `Transport.request`."""
         await self._look_at_credentials()
-        token = self._token
+        used = self._credentials
         answer = await self._request(method, path, query, headers, body, timeout, fence)
-        if answer.status == 401 and await self._renewed(token):
+        if answer.status == 401 and await self._renewed(used):
             return await self._request(method, path, query, headers, body, timeout, fence)
         return answer
 
@@ -244,20 +335,23 @@ class Connection:
     ) -> Answer:
         payload = None if body is None else _FencedBody(body, headers["Content-Type"], fence)
         try:
-            async with self._rest.pool_manager.request(
-                method,
-                self._url(path, query),
-                headers=self._headers(headers),
-                data=payload,
-                timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS),
-                allow_redirects=False,
-                **self._arguments,
-            ) as response:
+            async with (
+                self._session as session,
+                session.requests.request(
+                    method,
+                    self._url(path, query),
+                    headers=self._headers(headers),
+                    data=payload,
+                    timeout=aiohttp.ClientTimeout(total=timeout, sock_connect=_CONNECT_SECONDS),
+                    allow_redirects=False,
+                    **self._arguments,
+                ) as response,
+            ):
                 return Answer(response.status, response.headers, await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if payload is not None and payload.refusal is not None:
                 raise payload.refusal from error
-            raise self._failure(method, path, error) from error
+            raise self._failure(method, path, error, sent=payload is None or payload.sent) from error
 
     @asynccontextmanager
     async def stream(
@@ -265,31 +359,35 @@ class Connection:
     ) -> AsyncIterator[_Response]:
         """Open a stream; see `Transport.stream`."""
         await self._look_at_credentials()
-        token = self._token
-        response = await self._open_stream(path, query, headers, timeout)
-        if response.status == 401 and await self._renewed(token):
-            response.close()
-            response = await self._open_stream(path, query, headers, timeout)
-        try:
-            yield _Response(response, path)
-        finally:
-            response.close()
+        used = self._credentials
+        async with self._opened(path, query, headers, timeout) as response:
+            if response.status != 401 or not await self._renewed(used):
+                yield response
+                return
+        async with self._opened(path, query, headers, timeout) as response:
+            yield response
 
-    async def _open_stream(
+    @asynccontextmanager
+    async def _opened(
         self, path: str, query: Mapping[str, str], headers: Mapping[str, str], timeout: float
-    ) -> aiohttp.ClientResponse:
-        try:
-            async with asyncio.timeout(timeout):
-                return await self._streams.pool_manager.request(
-                    "GET",
-                    self._url(path, query),
-                    headers=self._headers(headers),
-                    timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
-                    allow_redirects=False,
-                    **self._arguments,
-                )
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            raise self._failure("GET", path, error) from error
+    ) -> AsyncIterator[_Response]:
+        async with self._session as session:
+            try:
+                async with asyncio.timeout(timeout):
+                    response = await session.streams.request(
+                        "GET",
+                        self._url(path, query),
+                        headers=self._headers(headers),
+                        timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+                        allow_redirects=False,
+                        **self._arguments,
+                    )
+            except (aiohttp.ClientError, TimeoutError, OSError) as error:
+                raise self._failure("GET", path, error, sent=True) from error
+            try:
+                yield _Response(response, path)
+            finally:
+                response.close()
 
     def _url(self, path: str, query: Mapping[str, str]) -> URL:
         return URL(f"{self._base}{path}?{urlencode(query)}" if query else self._base + path, encoded=True)
@@ -301,44 +399,58 @@ class Connection:
             mine["Authorization"] = self._token
         return mine
 
-    def _failure(self, method: str, path: str, error: Exception) -> TransportError:
+    def _failure(self, method: str, path: str, error: Exception, *, sent: bool) -> TransportError:
+        what = f"{method} {path}"
         if isinstance(error, aiohttp.ClientConnectorCertificateError | aiohttp.ClientConnectorSSLError):
             return Unreachable(
-                f"{method} {path}: the TLS handshake with {self._base} failed: {error}; "
-                "is certificate-authority in the kubeconfig the one that signed the server's certificate?"
+                f"{what}: the TLS handshake with {self._base} failed: {error}; is certificate-authority in "
+                "the kubeconfig the one that signed the server's certificate, and is the certificate for that "
+                "host, or for tls-server-name?"
             )
+        detail = "it took too long" if type(error) is TimeoutError else str(error) or type(error).__name__
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            return Unreachable(f"{what}: {self._base} cannot be reached: the proxy answered {detail}")
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
-            return Unreachable(f"{method} {path}: {self._base} cannot be reached: {error}")
-        detail = str(error) or type(error).__name__
-        return AnswerLost(f"{method} {path}: no answer from {self._base}: {detail}")
+            return Unreachable(f"{what}: {self._base} cannot be reached: {detail}")
+        if not sent:
+            return Unreachable(f"{what}: not sent to {self._base}: {detail}")
+        return AnswerLost(f"{what}: no answer from {self._base}: {detail}")
+
+    @property
+    def _credentials(self) -> _Credentials:
+        return _Credentials(self._token, self._fingerprint, self._renewals)
 
     async def _look_at_credentials(self) -> None:
-        if (
-            self._source.renews_itself
-            and self._environment.clock.monotonic() - self._looked_at > _LOOK_AT_CREDENTIALS_SECONDS
-        ):
-            self._looked_at = self._environment.clock.monotonic()
+        now = self._environment.clock.monotonic()
+        if not self._source.renews_itself or now - self._looked_at <= _LOOK_AT_CREDENTIALS_SECONDS:
+            return
+        self._looked_at = now
+        try:
             self._take_token(await self._source.read(anew=False))
+        except ConfigurationError as error:  # the token may be good yet; the server will say when it is not
+            _log.warning("the credentials could not be read anew", error=str(error))
 
-    async def _renewed(self, refused: str | None) -> bool:
+    async def _renewed(self, used: _Credentials) -> bool:
         """Read the configuration anew, once for all who ask; return whether a request is worth repeating."""
-        if self._token != refused:
-            return True
-        if self._renewing is None or self._renewing.done():
-            self._renewing = asyncio.create_task(self._renew(), name="renew credentials")
-        before = (self._token, self._fingerprint)
-        await asyncio.shield(self._renewing)
-        return (self._token, self._fingerprint) != before
+        if self._credentials == used:  # else that has happened since the request was sent
+            if self._renewing is None or self._renewing.done():
+                self._renewing = asyncio.create_task(self._renew(), name="renew credentials")
+            await asyncio.shield(self._renewing)
+        return (self._token, self._fingerprint) != (used.token, used.fingerprint)
 
     async def _renew(self) -> None:
-        configuration = await self._source.read(anew=True)
-        if _fingerprint(configuration) == self._fingerprint:
-            self._take_token(configuration)
-            return
-        old = self._rest, self._streams
-        self._use(configuration)
-        for client in old:
-            await client.close()
+        try:
+            configuration = await self._source.read(anew=True)
+            if _fingerprint(configuration) == self._fingerprint:
+                self._take_token(configuration)
+                return
+            old = self._session
+            self._use(configuration)
+        finally:
+            self._renewals += 1
+        self._retired = [session for session in self._retired if not session.closed]
+        self._retired.append(old)
+        await old.retire()
 
     async def fork(self) -> Connection:
         """Return a connection of its own to the same server; the caller closes it."""
@@ -349,8 +461,8 @@ class Connection:
         if self._renewing is not None:
             self._renewing.cancel()
             await asyncio.gather(self._renewing, return_exceptions=True)
-        await self._rest.close()
-        await self._streams.close()
+        for session in (self._session, *self._retired):
+            await session.close()
 
 
 class _Response:

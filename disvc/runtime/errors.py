@@ -183,6 +183,7 @@ class _Details(msgspec.Struct):
 
 
 class _Status(msgspec.Struct):
+    kind: str = ""
     code: int = 0
     reason: str = ""
     message: str = ""
@@ -198,7 +199,9 @@ def api_error(what: str, code: int, body: bytes, retry_after: str | None = None)
     """
     try:
         status = msgspec.json.decode(body, type=_Status)
-    except msgspec.DecodeError:
+    except ValueError:  # not JSON, not UTF-8, or not what a Status holds
+        status = _Status()
+    if status.kind != "Status":
         status = _Status(message=body[:500].decode(errors="replace").strip())
     details = status.details or _Details()
     code = status.code or code
