@@ -34,7 +34,7 @@ from kubernetes_asyncio.config import ConfigException, load_incluster_config, lo
 from yarl import URL
 
 from disvc.runtime.environment import Environment
-from disvc.runtime.errors import AnswerLost, ConfigurationError, TransportError, Unreachable
+from disvc.runtime.errors import AnswerLost, ConfigurationError, RuntimeFailure, TransportError, Unreachable
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
@@ -169,7 +169,7 @@ class _FencedBody(Payload):
         super().__init__(value, content_type=content_type)
         self._size = len(value)
         self._fence = fence
-        self.refusal: Exception | None = None
+        self.refusal: RuntimeFailure | None = None
         self.sent = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -189,15 +189,19 @@ class _FencedBody(Payload):
         if writer.transport is not None:
             sock = writer.transport.get_extra_info("socket")
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
+        seconds = self._may_be_sent(self._fence)
+        with nullcontext() if seconds is None else _until(seconds):
+            self._may_be_sent(self._fence)  # again, as what counts is the time when the alarm is set
+            self.sent = True
+            await writer.write(self._value, drain=False)
+        await writer.drain()
+
+    def _may_be_sent(self, fence: Callable[[], float | None]) -> float | None:
         try:
-            seconds = self._fence()
-            with nullcontext() if seconds is None else _until(seconds):
-                self._fence()  # again, as what counts is the time when the alarm is set
-                await writer.write(self._value, drain=False)
-        except RuntimeFailure as refusal:
+            return fence()
+        except Exception as refusal:
             self.refusal = refusal
             raise
-        await writer.drain()
 
 
 @contextmanager
