@@ -66,6 +66,7 @@ class ToyServer:
     tasks: set[asyncio.Task[Any] | None] = field(default_factory=set)
     watches_open: int = 0
     answer: Callable[[web.BaseRequest], web.StreamResponse] = lambda _: web.json_response({"ok": True})
+    answering: asyncio.Event = field(default_factory=asyncio.Event)
     _lines: asyncio.Queue[bytes | None] = field(default_factory=asyncio.Queue)
 
     def send(self, *lines: bytes) -> None:
@@ -78,11 +79,15 @@ class ToyServer:
     def break_off_watch(self) -> None:
         self._lines.put_nowait(b"")
 
+    def __post_init__(self) -> None:
+        self.answering.set()
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         self.tasks |= {request.task, asyncio.current_task()}
         headers = {name: request.headers.getall(name) for name in request.headers}
         self.seen.append(Seen(request.method, request.raw_path, headers, await request.content.read()))
         if "watch" not in request.query:
+            await self.answering.wait()
             return self.answer(request)
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         writer = await response.prepare(request)
@@ -188,6 +193,10 @@ class Raw:
         async with asyncio.timeout(10):
             return await self.reader.readuntil(piece)
 
+    async def is_closed(self) -> bool:
+        """A FIN comes, and no byte before it; a RST raises ConnectionResetError."""
+        return await asyncio.wait_for(self.reader.read(1), 10) == b""
+
     async def is_quiet(self) -> bool:
         """Neither a byte nor a FIN comes; a RST would raise."""
         try:
@@ -208,6 +217,12 @@ async def raw_connection(proxy: FaultProxy) -> AsyncIterator[Raw]:
 
 def _port(proxy: FaultProxy) -> int:
     return int(proxy.url.rsplit(":", 1)[1])
+
+
+def die(request: web.BaseRequest) -> web.StreamResponse:
+    assert request.transport is not None
+    request.transport.abort()
+    return web.Response()
 
 
 async def lines_of(response: aiohttp.ClientResponse, count: int) -> list[bytes]:
@@ -343,11 +358,6 @@ async def test_a_server_that_is_not_there_looks_like_a_connection_that_closes() 
 async def test_a_write_is_never_repeated_when_a_kept_connection_to_the_server_is_dead(
     server: ToyServer, proxy: FaultProxy, client: Client
 ) -> None:
-    def die(request: web.BaseRequest) -> web.StreamResponse:
-        assert request.transport is not None
-        request.transport.abort()
-        return web.Response()
-
     await client.ask("PUT", PODS + "/a", b"{}")
     server.answer = die
     with pytest.raises(aiohttp.ServerDisconnectedError):
@@ -418,9 +428,9 @@ async def test_cut_closes_the_connection_before_the_server_sees_the_request(
         raw.ask("POST", PODS, b"{}")
         if reset:
             with pytest.raises(ConnectionResetError):
-                await raw.reader.read(1)
+                await raw.is_closed()
         else:
-            assert await raw.reader.read(1) == b""
+            assert await raw.is_closed()
     assert (server.seen, cut.count) == ([], 1)
 
 
@@ -555,7 +565,7 @@ async def test_lose_answer_lets_the_request_take_effect_and_says_nothing(
         if half_open:
             assert await raw.is_quiet()
         else:
-            assert await raw.reader.read(1) == b""
+            assert await raw.is_closed()
     assert [seen.method for seen in server.seen] == [method]
     assert proxy.requests[0].status == 200
 
@@ -804,7 +814,7 @@ async def test_freeze_leaves_open_watches_running_requests_and_new_connections_q
             assert len(server.seen) == 1
             proxy.thaw()
             await watch.read_until(B + b"\r\n")
-            assert await watch.reader.read(1) == b""
+            assert await watch.is_closed()
             for connection in (slow, idle, new):
                 assert (await connection.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 200")
 
@@ -824,8 +834,25 @@ async def test_nothing_is_closed_or_answered_by_a_fault_during_a_freeze(proxy: F
         assert await cut.is_quiet()
         assert await answer.is_quiet()
         proxy.thaw()
-        assert await cut.reader.read(1) == b""
+        assert await cut.is_closed()
         assert (await answer.read_until(b"\r\n\r\n")).startswith(b"HTTP/1.1 503")
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT"])
+async def test_a_server_that_dies_during_a_freeze_is_noticed_after_it(
+    server: ToyServer, proxy: FaultProxy, method: str
+) -> None:
+    server.answer = die
+    server.answering.clear()
+    async with raw_connection(proxy) as raw:
+        raw.ask(method, PODS + "/a")
+        await until(lambda: len(server.seen) == 1)
+        proxy.freeze()
+        server.answering.set()
+        await until(lambda: proxy.requests[0].error is not None)
+        assert await raw.is_quiet()
+        proxy.thaw()
+        assert await raw.is_closed()
 
 
 async def test_a_write_held_by_a_freeze_arrives_after_it_even_where_its_client_gave_up(
@@ -901,15 +928,15 @@ async def test_cut_all_closes_every_connection(server: ToyServer, proxy: FaultPr
             # One turn, for the proxy to take it from the kernel's queue.
             await asyncio.sleep(0.01)
             proxy.cut_all(reset=reset)
-            assert await reader.read(1) == b""
+            assert await asyncio.wait_for(reader.read(1), 10) == b""
             writer.close()
         proxy.cut_all(reset=reset)
         for raw in (watch, idle):
             if reset:
                 with pytest.raises(ConnectionResetError):
-                    await raw.reader.read(1)
+                    await raw.is_closed()
             else:
-                assert await raw.reader.read(1) == b""
+                assert await raw.is_closed()
     await until(lambda: server.watches_open == 0)
 
 
