@@ -26,6 +26,7 @@ from disvc.runtime.errors import (
     ApiError,
     DecodeError,
     ServerError,
+    ServerTimeout,
     ServiceUnavailable,
     TooManyRequests,
     TransportError,
@@ -503,6 +504,8 @@ def _repeatable(error: BaseException, *, is_read: bool) -> bool:
     if isinstance(error, TooManyRequests | Unreachable):
         return True
     if is_read:
+        if isinstance(error, ServerTimeout) and error.version_too_large:
+            return False  # a reflector knows better what to do about that
         return isinstance(error, AnswerLost | ServerError)
     return isinstance(error, ServiceUnavailable) and error.retry_after is not None
 
