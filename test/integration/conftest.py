@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
     from pathlib import Path
 
-    from disvc.runtime.informer import Subscription
     from disvc.testing.controlplane import ControlPlane
 
     MakeProxy = Callable[..., Awaitable[FaultProxy]]
@@ -133,33 +132,16 @@ class Others:
             return answer
 
 
-@dataclass
-class Program:
-    """A program that watches one selection, as a user of the library writes it."""
+class Observer:
+    """A handler at one selection, and the cache behind it."""
 
-    manager: Manager
-    subscription: Subscription[Any]
-    seen: Seen
-    log: Log
+    def __init__(self, manager: Manager, selection: Selection[Any]) -> None:
+        self.seen = Seen()
+        self.subscription = manager.informers.subscribe(selection, self.seen, str(selection))
 
     @property
     def cached(self) -> dict[Key, Version]:
         return {obj.key: version_of(obj) for obj in self.subscription.cache}
-
-    def metric(self, name: str) -> float:
-        """Return a metric of the one reflector, or the sum of those of several."""
-        families = self.manager.metrics.registry.collect()
-        return sum(s.value for family in families for s in family.samples if s.name == name)
-
-    def logged(self, text: str) -> Log:
-        """Return what was logged with this text in any of its values."""
-        return [entry for entry in self.log if any(text in str(value) for value in entry.values())]
-
-    async def until_logged(self, text: str, times: int = 1) -> Log:
-        async with asyncio.timeout(60):
-            while len(found := self.logged(text)) < times:
-                await asyncio.sleep(0.02)
-        return found
 
     async def agrees_with(self, others: Others) -> None:
         """Wait until cache and handler equal what the server lists, and hold the handler's history to it.
@@ -182,6 +164,33 @@ class Program:
         told = set(self.seen.deleted)
         missing = [n for n in names if (Key(others.namespace, n), others.uids[n]) not in told]
         assert missing == []
+
+
+class Program(Observer):
+    """A program that watches, as a user of the library writes it: a manager and a handler."""
+
+    def __init__(self, manager: Manager, selection: Selection[Any], log: Log) -> None:
+        super().__init__(manager, selection)
+        self.manager = manager
+        self.log = log
+
+    def observe(self, selection: Selection[Any]) -> Observer:
+        """Add another handler, at a selection of its own."""
+        return Observer(self.manager, selection)
+
+    def metric(self, name: str) -> float:
+        """Return a metric, summed over its labels."""
+        families = self.manager.metrics.registry.collect()
+        return sum(s.value for family in families for s in family.samples if s.name == name)
+
+    def logged(self, text: str) -> Log:
+        """Return what was logged with this text in any of its values."""
+        return [entry for entry in self.log if any(text in str(value) for value in entry.values())]
+
+    async def until_logged(self, text: str) -> None:
+        async with asyncio.timeout(60):
+            while not self.logged(text):
+                await asyncio.sleep(0.02)
 
 
 @pytest.fixture
@@ -221,7 +230,8 @@ async def make_proxy() -> AsyncIterator[MakeProxy]:
 def watching() -> Watching:
     """`async with watching(kubeconfig, selection, **options) as program`: connect, and run a manager.
 
-    It does not wait until the program has synchronised. The options are the manager's.
+    It does not wait until the program has synchronised. `prepare` gets the manager before it runs; the other
+    options are the manager's.
     """
 
     @asynccontextmanager
@@ -229,18 +239,19 @@ def watching() -> Watching:
         kubeconfig: Path,
         selection: Selection[Any],
         /,
-        handler: Callable[[Delta[Any]], Any] | None = None,
+        prepare: Callable[[Manager], None] | None = None,
         **options: Any,
     ) -> AsyncIterator[Program]:
         with capture_logs() as log:
             async with connect(kubeconfig) as transport:
                 manager = Manager(transport, **options)
-                seen = Seen()
-                subscription = manager.informers.subscribe(selection, handler or seen, "test")
+                if prepare is not None:
+                    prepare(manager)
+                program = Program(manager, selection, log)
                 stop = asyncio.Event()
                 async with asyncio.TaskGroup() as group:
                     group.create_task(manager.run(stop=stop, handle_signals=False))
-                    yield Program(manager, subscription, seen, log)
+                    yield program
                     stop.set()
 
     return watch

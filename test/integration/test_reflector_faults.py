@@ -11,10 +11,11 @@ import json
 from random import Random
 from typing import TYPE_CHECKING
 
+import aiohttp
 import pytest
 
-from disvc.runtime import Resource, Selection
-from disvc.testing.faults import Answer, Cut, Delay, Duplicate, HalfOpen, WatchError
+from disvc.runtime import AnswerLost, Resource, Selection
+from disvc.testing.faults import Answer, Cut, Delay, Duplicate, HalfOpen, LoseAnswer, WatchError
 from disvc.testing.match import WRITES, APIRequest, Match, any_event
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ RULES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}]
 NO_STREAMED_LISTS = "--feature-gates=WatchList=false"
 WATCH = Match(verb="watch", resource="configmaps")
 LIST = Match(verb="list", resource="configmaps")
+EVENTS = Match(verb="watch", resource="configmaps", event=any_event)
 
 
 def names(prefix: str, count: int) -> list[str]:
@@ -92,7 +94,7 @@ async def test_where_the_server_does_not_stream_lists_5000_objects_come_in_pages
         (whole,) = plane.audit.calls(user=user.name, verb="list")
         assert "limit=500&resourceVersion=0&" in whole.uri
         # After a 410 the newest state is asked for: that comes in pages, all of them of one version.
-        proxy.inject(Match(verb="watch", resource="configmaps", event=any_event), WatchError(), times=1)
+        proxy.inject(EVENTS, WatchError(), times=1)
         await others.delete(*names("a", 10))
         await program.agrees_with(others)
         program.saw_deleted(others, *names("a", 10))
@@ -120,18 +122,322 @@ async def test_a_restarted_apiserver_is_caught_up_with(
     await others.create(*names("a", 50))
     async with watching(plane.kubeconfig(user, server=proxy.url), Selection(CONFIG_MAPS, ("default",))) as program:
         await program.agrees_with(others)
-        for round_ in range(2):
-            await (plane.stop_apiserver() if how == "stop" else plane.kill_apiserver())
-            await program.until_logged("list or watch failed")
-            await proxy.refuse_connections()
-            await plane.start_apiserver()
-            # Others are faster than our watch.
-            await others.create(*names(f"b-{round_}", 20))
-            await others.change(*names("a", 20))
-            await others.delete(*names(f"b-{round_}", 10), *names("a", 10))
-            await others.create(*names("a", 10))
-            proxy.accept_connections()
-            await others.change(*names("a", 5))
+        await (plane.stop_apiserver() if how == "stop" else plane.kill_apiserver())
+        await program.until_logged("list or watch failed")
+        await proxy.refuse_connections()
+        await plane.start_apiserver()
+        # Others are faster than our watch.
+        await others.create(*names("b", 20))
+        await others.change(*names("a", 20))
+        gone = dict(others.uids)
+        await others.delete(*names("b", 10), *names("a", 10))
+        await others.create(*names("a", 10))
+        proxy.accept_connections()
+        await others.change(*names("a", 5))
+        await program.agrees_with(others)
+        deleted = {(key.name, uid) for key, uid in program.seen.deleted}
+        assert deleted >= {(name, gone[name]) for name in names("a", 10)}
+
+
+async def test_a_watch_from_a_compacted_version_is_begun_anew(
+    make_control_plane: MakeControlPlane, make_proxy: MakeProxy, make_others: MakeOthers, watching: Watching
+) -> None:
+    # Without its watch cache the server asks etcd, which really has forgotten.
+    plane = await make_control_plane(apiserver_flags=["--watch-cache=false"])
+    user = await asyncio.to_thread(plane.user, "compacted", (), RULES)
+    proxy = await make_proxy(plane, user.name)
+    others = await make_others(plane, "default")
+    await others.create(*names("a", 50))
+    kubeconfig = plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, ("default",))) as program:
+        await program.agrees_with(others)
+        await proxy.refuse_connections()
+        proxy.cut_all()
+        await others.change(*names("a", 20))
+        await others.delete(*names("a", 10))
+        await plane.compact()
+        proxy.accept_connections()
+        await program.agrees_with(others)
+        program.saw_deleted(others, *names("a", 10))
+        assert program.logged("version is too old to watch from")
+
+
+async def test_a_list_whose_version_is_compacted_between_two_pages_is_made_anew(
+    make_control_plane: MakeControlPlane, make_proxy: MakeProxy, make_others: MakeOthers, watching: Watching
+) -> None:
+    plane = await make_control_plane(apiserver_flags=["--watch-cache=false", NO_STREAMED_LISTS])
+    user = await asyncio.to_thread(plane.user, "compacted", (), RULES)
+    proxy = await make_proxy(plane, user.name)
+    others = await make_others(plane, "default")
+    await others.create(*names("a", 1200))
+    third_page = Match(verb="list", resource="configmaps", where=is_continued)
+    proxy.inject(third_page, Delay(0.0), times=1)
+    slow = proxy.inject(third_page, Delay(3.0), times=1)
+    kubeconfig = plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, ("default",))) as program:
+        async with asyncio.timeout(60):
+            await slow.struck()
+        await others.delete(*names("a", 700))
+        await others.create(*names("b", 20))
+        await plane.compact()
+        await program.agrees_with(others)
+        assert program.logged("continue token is too old")
+        assert len(program.cached) == 520
+        calls = (await plane.audit.settled()).calls(user=user.name, verb="list")
+        assert 410 in {call.code for call in calls}
+        await others.change(*names("b", 5))
+        await program.agrees_with(others)
+
+
+async def test_a_half_open_watch_is_noticed_within_the_idle_limit_and_goes_on_where_it_was(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"half-open-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 20))
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,)), idle_seconds=3) as program:
+        await program.agrees_with(others)
+        quiet = proxy.inject(
+            Match(verb="watch", namespace=namespace, event=lambda event: event.name == "a-3"), HalfOpen(), times=1
+        )
+        await others.change(*names("a", 10))
+        await others.delete(*names("a", 5))
+        await program.agrees_with(others)
+        assert quiet.count == 1
+        assert program.logged("nothing was heard for 3 s")
+        program.saw_deleted(others, *names("a", 5))
+        assert program.metric("disvc_reflector_lists_total") == 1, "it listed anew, without a reason to"
+
+
+async def test_a_stream_of_initial_events_that_goes_quiet_is_replaced_by_a_list(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"quiet-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 20))
+    quiet = proxy.inject(WATCH, HalfOpen(after_events=7), times=1)
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,)), idle_seconds=3) as program:
+        async with asyncio.timeout(60):
+            await quiet.struck()
+        assert program.seen.state == {}, "the handler was told of a state that is not complete"
+        await others.delete(*names("a", 5))
+        await program.agrees_with(others)
+        assert [exchange.verb for exchange in proxy.requests][:2] == ["watch", "list"]
+
+
+async def test_a_program_that_hears_nothing_is_not_ready_until_it_hears_again(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"silent-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 20))
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    options = {"idle_seconds": 5, "health_probe_bind_address": "127.0.0.1:0"}
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,)), **options) as program:
+        await program.agrees_with(others)
+        async with aiohttp.ClientSession(f"http://{program.manager.addresses['probes']}") as probes:
+
+            async def ready() -> tuple[int, str]:
+                async with probes.get("/readyz") as answer:
+                    return answer.status, await answer.text()
+
+            async with asyncio.timeout(150):
+                for _ in range(10):  # longer than the idle limit: a watch without events is opened again, and heard
+                    assert await ready() == (200, "ok")
+                    await asyncio.sleep(1)
+                proxy.freeze()
+                await others.change(*names("a", 10))
+                await others.delete(*names("a", 5))
+                while (await ready())[0] == 200:
+                    await asyncio.sleep(0.2)
+                assert "the server has not been heard for too long: configmaps" in (await ready())[1]
+                proxy.thaw()
+                while await ready() != (200, "ok"):
+                    await asyncio.sleep(0.2)
+        await program.agrees_with(others)
+
+
+async def test_a_watch_that_is_refused_with_429_waits_as_asked_and_lists_nothing(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"busy-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 20))
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
+        await program.agrees_with(others)
+        attempts: list[float] = []
+
+        def note(_: APIRequest) -> bool:
+            attempts.append(asyncio.get_running_loop().time())
+            return len(attempts) <= 3
+
+        busy = proxy.inject(Match(verb="watch", where=note), Answer(429, retry_after=2))
+        proxy.cut_all()
+        await others.change(*names("a", 10))
+        await others.delete(*names("a", 5))
+        await program.agrees_with(others)
+        assert busy.count == 3
+        waits = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+        assert len(waits) == 3
+        assert min(waits) >= 1.99
+        program.saw_deleted(others, *names("a", 5))
+    # The first stream, three refusals, and the watch that goes on.
+    assert [exchange.verb for exchange in proxy.requests] == ["watch"] * 5
+    assert len(streams((await control_plane.audit.settled()).calls(user=user.name))) == 1
+
+
+async def test_a_list_that_is_refused_with_429_waits_as_asked_and_does_not_begin_again(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"busy-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 1100))
+    proxy.inject(Match(where=lambda request: "sendInitialEvents" in request.query), Answer(422))
+    attempts: list[float] = []
+
+    def note(_: APIRequest) -> bool:
+        attempts.append(asyncio.get_running_loop().time())
+        return len(attempts) <= 6
+
+    # More often than the client's own repeats: the reflector's back-off has to wait as asked, too.
+    proxy.inject(Match(verb="list", where=note), Answer(429, retry_after=1))
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
+        await program.agrees_with(others)
+        waits = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+        assert len(waits) == 6
+        assert min(waits) >= 0.99
+        # Now a page is refused: the pages before it are not asked for again.
+        refusals = proxy.inject(Match(verb="list", where=is_continued), Answer(429, retry_after=1), times=2)
+        proxy.inject(EVENTS, WatchError(), times=1)
+        before = len(proxy.requests)
+        await others.delete(*names("a", 5))
+        await program.agrees_with(others)
+        program.saw_deleted(others, *names("a", 5))
+        assert refusals.count == 2
+        lists = [exchange.status for exchange in list(proxy.requests)[before:] if exchange.verb == "list"]
+        assert lists == [200, 429, 429, 200, 200]
+
+
+async def test_an_update_whose_answer_is_lost_is_not_sent_again_and_is_in_the_cache(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"lost-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
+        await program.agrees_with(others)
+        client = program.manager.client
+        made = await client.create(CONFIG_MAPS, {"metadata": {"name": "a"}}, namespace)
+        proxy.pause_watches()
+        proxy.inject(Match(verb=WRITES), LoseAnswer(), times=2)
+        # On the connection that the create has left open: aiohttp would send such a PUT or DELETE again.
+        with pytest.raises(AnswerLost):
+            await client.update(CONFIG_MAPS, made.decode() | {"data": {"x": "y"}})
+        await program.manager.informers.settled()
+        known = program.subscription.cache.get(made.key)
+        assert known is not None
+        assert known.decode()["data"] == {"x": "y"}
+        with pytest.raises(AnswerLost):
+            await client.delete(CONFIG_MAPS, "a", namespace)
+        await program.manager.informers.settled()
+        assert made.key not in program.subscription.cache
+        proxy.resume_watches()
+        await program.agrees_with(others)
+        assert [exchange.verb for exchange in proxy.requests if exchange.verb in WRITES] == [
+            "create",
+            "update",
+            "delete",
+        ]
+
+
+async def test_a_slow_server_is_waited_for(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+) -> None:
+    user = await asyncio.to_thread(control_plane.user, f"slow-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 600))
+    proxy.inject(Match(where=lambda request: "sendInitialEvents" in request.query), Answer(422), times=1)
+    for match in (LIST, WATCH, Match(verb=WRITES)):
+        proxy.inject(match, Delay(3.0))
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
+        await program.agrees_with(others)
+        for cause in (lambda: proxy.cut_all(), lambda: proxy.inject(EVENTS, WatchError(), times=1)):
+            cause()
+            own = await program.manager.client.create(CONFIG_MAPS, {"metadata": {"generateName": "own-"}}, namespace)
+            assert own.key in program.cached, "an own write is read at once, however late the watch is"
+            await others.change(*names("a", 10))
+            await others.delete(own.key.name)
             await program.agrees_with(others)
-        # A server that has just started knows nothing of what came before: 410, without any compaction.
-        assert len(program.logged("too old resource version")) == 2
+            assert (own.key, own.metadata.uid) in program.seen.deleted
+        assert program.metric("disvc_reflector_failures_total") == 2, "something slow was taken for a failure"
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_events_that_come_twice_late_or_by_half_change_nothing(
+    control_plane: ControlPlane,
+    namespace: str,
+    make_proxy: MakeProxy,
+    make_others: MakeOthers,
+    watching: Watching,
+    seed: int,
+) -> None:
+    random = Random(seed)
+    user = await asyncio.to_thread(control_plane.user, f"unreliable-{namespace}", (), RULES)
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    await others.create(*names("a", 40))
+    faults = [
+        proxy.inject(EVENTS, Duplicate(), probability=0.3, random=random),
+        proxy.inject(EVENTS, Delay(0.3), probability=0.1, random=random),
+        proxy.inject(EVENTS, Cut(torn=True), probability=0.03, random=random, times=2),
+        proxy.inject(EVENTS, Cut(reset=True), probability=0.03, random=random, times=2),
+    ]
+    kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
+    async with asyncio.timeout(120), watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
+        while not all(fault.count for fault in faults):
+            some = random.sample(names("a", 40), 10)
+            await others.change(*some)
+            await others.delete(*some[:4])
+            await others.create(*some[:4])
+            await others.change(*some[2:6])
+        await program.agrees_with(others)
