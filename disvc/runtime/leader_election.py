@@ -3,7 +3,8 @@
 What is promised: `check()` never lets two of them through at one moment, as long as
 
 - the rates of their monotonic clocks differ by less than lease duration to renew deadline (15 to 10), and
-- nobody writes another holder into the Lease, or deletes it and starts a process that never saw it.
+- nobody writes another holder into the Lease by hand, or deletes it when some process cannot know that it was
+  there (it starts only then, or is cut off from the server).
 
 Why it holds. The holder stops writing `renew_deadline` after it *sent* its last successful renewal. Another
 process takes over only `lease_duration` after it last *saw* the record change, which is later than the
@@ -95,9 +96,7 @@ class LeaderElection:
 
     def __post_init__(self) -> None:
         if not self.name or not self.namespace:
-            raise ValueError(
-                f"leader election: the Lease has no name or no namespace: {self.namespace}/{self.name}"
-            )
+            raise ValueError(f"leader election: the Lease has no name or no namespace: {self.namespace}/{self.name}")
         if self.retry_period <= 0:
             raise ValueError(f"leader election: retry_period must be more than 0, not {self.retry_period} s")
         if self.renew_deadline <= self.retry_period * JITTER:
@@ -135,7 +134,7 @@ class LeaderElector:
         self._renewed_at: float | None = None
         # The Lease as it was last read or written; None while there is none.
         self._lease: Object[dict[str, Any]] | None = None
-        # What it says, or said before it was deleted, and when that was last seen to change.
+        # What it says, or said before it was deleted (`_missing`), and when that was last seen to change.
         self._spec: dict[str, Any] = {}
         self._missing = False
         self._changed_at = -math.inf
@@ -266,11 +265,17 @@ class LeaderElector:
 
     def _another_holds(self) -> bool:
         """Whether another process may still believe, by what was seen, that it holds the lease."""
-        if self.holder in ("", self.identity):
+        if self._missing:
+            # Whoever held it then need not know yet: that is ourselves, or somebody whom we may not have seen.
+            if self._seconds_left() > 0:
+                return False
+            duration = self.config.lease_duration
+        elif self.holder in ("", self.identity):
             return False
-        # A record that does not say for how long it holds is given what we would take ourselves.
-        duration = self._spec.get("leaseDurationSeconds") or self.config.lease_duration
-        return self._clock.monotonic() - self._changed_at < float(duration)
+        else:
+            # A record that does not say for how long it holds is given what we would take ourselves.
+            duration = float(self._spec.get("leaseDurationSeconds") or self.config.lease_duration)
+        return self._clock.monotonic() - self._changed_at < duration
 
     async def _read(self) -> None:
         try:
@@ -296,13 +301,12 @@ class LeaderElector:
         return changed
 
     def _observe_missing(self) -> None:
-        """Note that there is no Lease: its holder, which need not know yet, counts from now on as unheard."""
-        if not self._missing:
+        """Note that there is no Lease: one that was there has been deleted under its holder."""
+        if self._lease is not None:
+            self._log.warning("the lease was deleted", holder=self.holder)
+            self._lease = None
             self._missing = True
             self._changed_at = self._clock.monotonic()
-            if self.holder not in ("", self.identity):
-                self._log.warning("the lease was deleted under its holder", holder=self.holder)
-        self._lease = None
 
     async def _take(self) -> None:
         """Write the lease with ourselves as its holder, creating it where there is none."""
@@ -339,11 +343,7 @@ class LeaderElector:
         pause = self.config.retry_period * (1 + self._random.uniform(0, JITTER))
         try:
             async with asyncio.timeout(pause) as silence:
-                if (
-                    self._lease is not None
-                    and self._watch_allowed
-                    and await self._hear_it_is_free(silence, pause)
-                ):
+                if self._lease is not None and self._watch_allowed and await self._hear_it_is_free(silence, pause):
                     return
                 await asyncio.sleep(pause)
         except TimeoutError:
