@@ -169,7 +169,7 @@ class _FencedBody(Payload):
         super().__init__(value, content_type=content_type)
         self._size = len(value)
         self._fence = fence
-        self.refusal: RuntimeFailure | None = None
+        self.refusal: Exception | None = None
         self.sent = False
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
@@ -236,6 +236,10 @@ class _Session:
     def __init__(self, configuration: Configuration) -> None:
         self.requests: aiohttp.ClientSession = RESTClientObject(configuration).pool_manager
         self.streams: aiohttp.ClientSession = RESTClientObject(configuration, maxsize=0).pool_manager
+        for session in (self.requests, self.streams):
+            # aiohttp would send a GET, PUT or DELETE again by itself where a kept connection breaks. A write that
+            # took effect would then end in a Conflict or NotFound, and nobody would know that it was this one's.
+            session._retry_connection = False
         self._users = 0
         self._retired = False
 
