@@ -143,10 +143,10 @@ class Controller:
         self._informers = informers
         self._environment = environment
         self._metrics: ControllerMetrics = metrics.controller(self.name, self._max_concurrent, self.queue)
+        handler = f"controller {self.name}"
+        metrics.handler_errors.labels(handler)  # at 0 from the start
         for source in self._sources:
-            self._subscriptions.append(
-                informers.subscribe(select(source.source), self._handler(source), f"controller {self.name}")
-            )
+            self._subscriptions.append(informers.subscribe(select(source.source), self._handler(source), handler))
 
     def _handler(self, source: Watch[Any]) -> Callable[[Delta[Any]], None]:
         queue, predicates, keys_of = self.queue, tuple(source.predicates), source.keys
@@ -155,13 +155,11 @@ class Controller:
             for predicate in predicates:
                 if not predicate(delta):
                     return
-            priority = 0 if delta.is_news else LOW_PRIORITY
-            if delta.new is not None:
-                for key in keys_of(delta.new):
-                    queue.add(key, priority)
-            if delta.old is not None and delta.old is not delta.new:
-                for key in keys_of(delta.old):
-                    queue.add(key, priority)
+            states = (delta.new,) if delta.old is delta.new else (delta.new, delta.old)
+            # All of them before the first is added: where `keys` raises, the whole delta comes again.
+            keys = [key for state in states if state is not None for key in keys_of(state)]
+            for key in keys:
+                queue.add(key, 0 if delta.is_news else LOW_PRIORITY)
 
         return handle
 

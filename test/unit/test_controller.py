@@ -893,6 +893,31 @@ def test_an_event_whose_handling_raised_is_told_with_its_key_and_delivered_again
     scenario()
 
 
+@in_virtual_time
+async def test_a_mapping_that_raises_for_the_new_state_does_not_lose_the_old_one() -> None:
+    world = World()
+    reconciler = Reconciler()
+
+    trouble = deque([RuntimeError("b is trouble")])
+
+    def keys(page: Object[Any]) -> list[Key]:
+        if page.metadata.labels["sites"] == "b" and trouble:
+            raise trouble.popleft()
+        return site_of(page)
+
+    world.add(reconciler, watches=[Watch(PAGES, keys)])
+    world.server.put(PAGES, "p", "default", labels={"sites": "a"})
+    async with world.running():
+        await reconciler.called(1)
+        world.server.put(PAGES, "p", "default", labels={"sites": "b"})
+        await asyncio.sleep(0)
+        world.server.put(PAGES, "p", "default", labels={"sites": "c"})
+        await asyncio.sleep(LONG)
+    assert not trouble
+    assert reconciler.calls.count(A) == 2
+    assert C in reconciler.calls
+
+
 # Which objects.
 
 
