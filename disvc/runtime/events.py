@@ -180,8 +180,8 @@ class EventRecorder:
             )
         instance = reporting_instance or f"{reporting_controller}-{socket.gethostname()}"[:_LONGEST_WORD]
         _require_word("reporting_instance", instance)
-        self._controller = reporting_controller
-        self._instance = instance
+        self.reporting_controller = reporting_controller
+        self.reporting_instance = instance
         self._client = client
         self._environment = client.environment
         self._series: OrderedDict[_Kind, _Series] = OrderedDict()  # the one that happened longest ago first
@@ -215,7 +215,7 @@ class EventRecorder:
         _require_word("action", action)
         about = _reference("regarding", regarding)
         other = None if related is None else _reference("related", related)
-        kind = _Kind(event_type, reason, action, about, other, self._controller, self._instance)
+        kind = _Kind(event_type, reason, action, about, other, self.reporting_controller, self.reporting_instance)
         self._observe(kind, _cut(note))
 
     def _observe(self, kind: _Kind, note: str) -> None:
