@@ -370,12 +370,10 @@ class Client:
         if isinstance(result, str):
             self._observer.deleted(resource, key, result)
             return
-        metadata = result.metadata
-        lives_on = metadata.deletion_timestamp and (metadata.finalizers or metadata.deletion_grace_period_seconds)
-        if lives_on:
-            self._observer.wrote(result)
+        if result.metadata.deletion_timestamp:
+            self._tell(self._observer, result)
         else:  # some built-in kinds answer with the object that has just gone
-            self._observer.deleted(resource, key, metadata.uid)
+            self._observer.deleted(resource, key, result.metadata.uid)
 
     async def _write(
         self,
@@ -411,8 +409,22 @@ class Client:
         key = Key(namespace if resource.namespaced else "", name)
         obj = await self._tell_uncertainty(resource, key, written())
         if self._observer is not None:
-            self._observer.wrote(obj)
+            self._tell(self._observer, obj)
         return obj
+
+    @staticmethod
+    def _tell(observer: WriteObserver, obj: Object[Any]) -> None:
+        """Tell of an object as it is after a write, or as it was when it went.
+
+        The write that takes the last finalizer from an object that is being deleted is what deletes it. A
+        Namespace waits for finalizers of its own in its spec.
+        """
+        metadata, resource = obj.metadata, obj.resource
+        waits = metadata.finalizers or metadata.deletion_grace_period_seconds or str(resource) == "namespaces"
+        if metadata.deletion_timestamp and not waits:
+            observer.deleted(resource, obj.key, metadata.uid)
+        else:
+            observer.wrote(obj)
 
     async def _tell_uncertainty(self, resource: Resource[Any], key: Key, call: Awaitable[R]) -> R:
         try:
