@@ -21,6 +21,8 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
+from disvc.runtime.workqueue import LOW_PRIORITY
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
@@ -224,7 +226,7 @@ class _QueueCollector(Collector):
         )
         for controller, queue in self._queues:
             who = (queue.name, controller)
-            for priority, keys in ({0: 0} | queue.depths()).items():
+            for priority, keys in ({0: 0, LOW_PRIORITY: 0} | queue.depths()).items():
                 depth.add_metric((*who, str(priority)), keys)
             adds.add_metric(who, queue.adds)
             retries.add_metric(who, queue.retried)
