@@ -34,7 +34,7 @@ from kubernetes_asyncio.config import ConfigException, load_incluster_config, lo
 from yarl import URL
 
 from disvc.runtime.environment import Environment
-from disvc.runtime.errors import AnswerLost, ConfigurationError, RuntimeFailure, TransportError, Unreachable
+from disvc.runtime.errors import AnswerLost, ConfigurationError, TransportError, Unreachable
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
