@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
+import threading
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -11,13 +13,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import urllib3
 
+from disvc.testing.audit import AuditLog, AuditLogError
 from disvc.testing.controlplane import ControlPlane, ControlPlaneError
 from disvc.testing.kubectl import KubectlError
 from disvc.testing.namespaces import create_namespace, delete_namespace
+from disvc.testing.rights import grant
 from disvc.testing.users import RequestFailedError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from pathlib import Path
 
     from disvc.testing.users import User
 
@@ -97,11 +102,21 @@ async def test_new_rules_of_a_user_are_in_force_when_the_call_returns(
     control_plane: ControlPlane, namespace: str
 ) -> None:
     config_maps = f"/api/v1/namespaces/{namespace}/configmaps"
-    for _ in range(10):
-        allowed = control_plane.user(f"changed-{namespace}", rules=[READ_CONFIGMAPS])
-        assert allowed.request("GET", config_maps).status == 200
-        refused = control_plane.user(f"changed-{namespace}")
-        assert refused.request("GET", config_maps).status == 403
+    name = f"changed-{namespace}"
+    user = control_plane.user(name)  # kept, as making a connection would take as long as the rules to get there
+    for _ in range(30):
+        control_plane.user(name, rules=[READ_CONFIGMAPS])
+        assert user.request("GET", config_maps).status == 200
+        control_plane.user(name)
+        assert user.request("GET", config_maps).status == 403
+
+
+async def test_old_rules_of_a_user_are_not_taken_for_the_new_ones(control_plane: ControlPlane, namespace: str) -> None:
+    name = f"versions-{namespace}"
+    in_force = grant(control_plane.admin, name, [READ_CONFIGMAPS])
+    await eventually(in_force)
+    await eventually(grant(control_plane.admin, name, [READ_CONFIGMAPS]))
+    assert not in_force()
 
 
 async def test_the_front_proxy_acts_for_any_user_and_nobody_else_does(
@@ -187,6 +202,24 @@ async def test_the_audit_log_shows_a_watch_that_still_runs(control_plane: Contro
     assert [call.stage for call in audit.calls(user=user.name)] == ["ResponseStarted"]
     watch.close()
     pool.clear()
+
+
+async def test_what_the_server_logs_late_is_waited_for_and_what_it_never_logs_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, delay = tmp_path / "audit.log", 0.3
+
+    def answered(mark: str) -> None:
+        event = {"auditID": mark, "stage": "ResponseComplete", "verb": "get", "user": {}, "requestURI": f"/{mark}"}
+        times = dict.fromkeys(("requestReceivedTimestamp", "stageTimestamp"), datetime.now(UTC).isoformat())
+        threading.Timer(delay, path.write_text, [f"{path.read_text()}{json.dumps(event | times)}\n"]).start()
+
+    path.write_text("")
+    audit = AuditLog(path, answered)
+    assert len((await audit.settled()).calls()) == 2
+    monkeypatch.setattr("disvc.testing.audit._SETTLE_S", 0.1)
+    with pytest.raises(AuditLogError, match=re.escape(f"is not in the audit log {path}")):
+        await AuditLog(path, lambda _: None).settled()
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])

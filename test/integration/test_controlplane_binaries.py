@@ -57,6 +57,7 @@ def test_a_binary_is_built_once_with_the_pinned_version_and_says_what_it_costs(
     (call,) = calls.read_text().splitlines()
     assert call.startswith("0 build -trimpath -buildvcs=false -mod=readonly -ldflags -s -w ")
     assert f"gitVersion={version[1]} " in call
+    assert f"-o {path} " not in call  # under its name only when it is complete
     assert call.endswith("k8s.io/kubernetes/cmd/kube-apiserver")
     told = capfd.readouterr().err
     assert f"building kube-apiserver {version[1]} from source, once: about 3 min 30 s and 105 MB" in told
