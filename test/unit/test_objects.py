@@ -108,8 +108,6 @@ def test_an_object_cannot_be_changed_by_accident() -> None:
 
 
 def test_an_object_keeps_no_more_than_its_own_bytes_of_a_list() -> None:
-    page = msgspec.json.decode(b'{"items": [' + raw() + b"," + b" " * 100_000 + raw() + b"]}", type=dict[str, Any])
-    assert page["items"]
     items = msgspec.json.decode(b"[" + raw() + b"," + raw() + b"]", type=list[msgspec.Raw])
     obj = CONFIG_MAPS.read(items[1])
     assert type(obj.raw) is bytes
