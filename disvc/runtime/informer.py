@@ -10,7 +10,8 @@ What it promises:
 - The cache never goes back: what is older than what it holds, or was deleted by this process, is ignored.
 - Reads after own writes: a `Client` whose observer is `Informers` puts each answer to a write into the cache
   before the writer sees it. Where the answer was lost, `settled()` waits until the object was looked up.
-- A handler that raises is reported with the key, and gets that object's change again, with back-off.
+- A handler that raises is reported with the key, and gets that object's change again, with back-off: by itself,
+  or as soon as something newer happens to the object, as one change with that. A deletion is never left out.
 - An object that was deleted and made again while nobody looked is a deletion and an addition, as the UID tells.
 """
 
@@ -25,7 +26,15 @@ import structlog
 
 from disvc.runtime.backoff import Backoff
 from disvc.runtime.cache import Cache, Store
-from disvc.runtime.errors import DecodeError, Forbidden, NotFound, RuntimeFailure
+from disvc.runtime.errors import (
+    Forbidden,
+    NotFound,
+    RuntimeFailure,
+    ServerError,
+    TooManyRequests,
+    TransportError,
+    Unauthorized,
+)
 from disvc.runtime.reflector import IDLE_SECONDS, Reflector
 
 if TYPE_CHECKING:
@@ -39,7 +48,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _FOREVER = 1 << 63
-_OWN_DELETES_KEPT_SECONDS = 600.0
+_OLD_NEWS_KEPT_SECONDS = 600.0
 _LINE_STRIDE = 200
 """After so many deltas a handler's line lets others run."""
 
@@ -69,6 +78,14 @@ class Delta(NamedTuple, Generic[T]):
         return not self.initial and self.old is not self.new
 
 
+class _Failed(NamedTuple, Generic[T]):
+    """What a handler has failed to take in of one object: changes that it is to get again, in their order."""
+
+    deltas: list[Delta[T]]
+    backoff: Backoff
+    timer: asyncio.TimerHandle
+
+
 class Subscription(Generic[T]):
     """A handler's place at an informer; without a handler it only keeps the informer running."""
 
@@ -76,10 +93,11 @@ class Subscription(Generic[T]):
         self._informer = informer
         self._handler = handler
         self._name = name
-        self._line: deque[Delta[T] | None] = deque()  # None: the initial state ends here
+        # A key: what failed of this object is to be tried again. None: the initial state ends here.
+        self._line: deque[Delta[T] | Key | None] = deque()
         self._wake = asyncio.Event()
         self._synced = asyncio.Event()
-        self._failing: dict[Key, tuple[Backoff, asyncio.TimerHandle]] = {}
+        self._failed: dict[Key, _Failed[T]] = {}
 
     @property
     def has_synced(self) -> bool:
@@ -99,7 +117,7 @@ class Subscription(Generic[T]):
         """End the subscription; the informer stops with its last one. The handler is not called any more."""
         await self._informer._leave(self)
 
-    def put(self, deltas: Iterable[Delta[T]]) -> None:
+    def put(self, deltas: Iterable[Delta[T] | Key | None]) -> None:
         """Add to the handler's line."""
         if self._handler is not None:
             self._line.extend(deltas)
@@ -109,9 +127,7 @@ class Subscription(Generic[T]):
         """Mark the place in the line where the initial state ends."""
         if self._handler is None:
             self._synced.set()
-            return
-        self._line.append(None)
-        self._wake.set()
+        self.put([None])
 
     async def deliver(self) -> None:
         """Call the handler with what is in its line, until cancelled."""
@@ -121,44 +137,79 @@ class Subscription(Generic[T]):
                 self._wake.clear()
                 done = 0
                 while self._line:
-                    delta = self._line.popleft()
-                    if delta is None:
+                    item = self._line.popleft()
+                    if item is None:
                         self._synced.set()
-                        continue
-                    await self._call(delta)
+                    elif isinstance(item, Delta):
+                        await self._call(item)
+                    elif item in self._failed:
+                        await self._call_again(item, self._failed[item].deltas)
                     done += 1
                     if done % _LINE_STRIDE == 0:
                         await asyncio.sleep(0)
         finally:
-            for _, timer in self._failing.values():
-                timer.cancel()
+            for failed in self._failed.values():
+                failed.timer.cancel()
 
     async def _call(self, delta: Delta[T]) -> None:
+        if self._failed:
+            failed = self._failed.get(delta.object.key)
+            if failed is not None:
+                await self._call_again(delta.object.key, _joined(failed.deltas, delta))
+                return
+        if not await self._succeeds(delta):
+            self._try_again(delta.object.key, [delta])
+
+    async def _call_again(self, key: Key, deltas: list[Delta[T]]) -> None:
+        for position, delta in enumerate(deltas):
+            if not await self._succeeds(delta):
+                self._try_again(key, deltas[position:])
+                return
+        self._failed.pop(key).timer.cancel()
+
+    async def _succeeds(self, delta: Delta[T]) -> bool:
         assert self._handler is not None
         try:
             result = self._handler(delta)
             if inspect.isawaitable(result):
                 await result
-        except Exception:
-            self._try_again(delta)
-        else:
-            if self._failing:
-                failing = self._failing.pop(delta.object.key, None)
-                if failing is not None:
-                    failing[1].cancel()
+                if _is_being_cancelled():  # the handler has ended its own subscription
+                    raise asyncio.CancelledError
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
+            self._informer.count_handler_error(self._name)
+            _log.exception("event handler failed; it gets this again", handler=self._name, object=repr(delta.object))
+            return False
+        return True
 
-    def _try_again(self, delta: Delta[T]) -> None:
-        key = delta.object.key
-        backoff, timer = self._failing.pop(key, (None, None))
-        if timer is not None:
-            timer.cancel()
-        if backoff is None:
+    def _try_again(self, key: Key, deltas: list[Delta[T]]) -> None:
+        failed = self._failed.get(key)
+        if failed is None:
             backoff = Backoff(self._informer.random, base=0.2, cap=30.0)
-        delay = backoff.next()
-        self._informer.count_handler_error(self._name)
-        _log.exception("event handler failed", handler=self._name, object=repr(delta.object), retry_in=round(delay, 2))
-        timer = asyncio.get_running_loop().call_later(delay, self.put, (delta,))
-        self._failing[key] = (backoff, timer)
+        else:
+            failed.timer.cancel()
+            backoff = failed.backoff
+        timer = asyncio.get_running_loop().call_later(backoff.next(), self.put, (key,))
+        self._failed[key] = _Failed(deltas, backoff, timer)
+
+
+def _joined(failed: list[Delta[T]], newer: Delta[T]) -> list[Delta[T]]:
+    """Return what a handler is to get that has failed and for which there is something newer about the object.
+
+    Two changes of one life of the object become one; a deletion stands for itself, as does what follows on it.
+    """
+    last = failed[-1]
+    if last.new is None or newer.old is None:
+        return [*failed, newer]
+    old = newer.old if newer.new is None else last.old
+    return [*failed[:-1], Delta(old, newer.new, last.initial and not newer.is_news)]
+
+
+def _is_being_cancelled() -> bool:
+    """Whether a `CancelledError` is meant for the running task, and not for something that it waits for."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0
 
 
 class Informer(Generic[T]):
@@ -183,11 +234,11 @@ class Informer(Generic[T]):
         self._subscriptions: dict[Subscription[T], asyncio.Task[None] | None] = {}
         self._unsynced = set(selection.namespaces or ("",))
         self.synced = asyncio.Event()
-        """Set once the cache has held the server's whole state."""
+        """Set once the cache has held the server's whole state, or nobody is interested in it any more."""
         self._uncertain: dict[Key, asyncio.Task[None]] = {}
-        # Deleted by this process, or changed so that the selection no longer holds them: UID → up to which
-        # version events of the object are old news, and when that was.
-        self._gone: dict[str, tuple[int, float]] = {}
+        # What own writes took out of the cache: up to which version events of a key, or of the UID of an object
+        # that this process has deleted, are old news; and since when this is known.
+        self._old_news: dict[Key | str, tuple[int, float]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._main: asyncio.Task[None] | None = None
         self.stopping = False
@@ -239,6 +290,7 @@ class Informer(Generic[T]):
     def _stop(self) -> None:
         if not self.stopping:
             self.stopping = True
+            self.synced.set()
             for own_metrics in self._reflector_metrics:
                 own_metrics.remove()
             if self._main is not None:
@@ -246,6 +298,8 @@ class Informer(Generic[T]):
 
     async def run(self) -> None:
         """Reflect and deliver until cancelled or the last subscription leaves."""
+        if self.stopping:
+            return  # it left before this began
         self._main = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as group:
@@ -299,7 +353,7 @@ class Informer(Generic[T]):
 
     def changed(self, obj: Object[T], *, initial: bool = False) -> None:
         """Take in an object that was added or modified; see `reflector.Sink`."""
-        if self._gone and self._is_old_news(obj):
+        if self._old_news and self._is_old_news(obj):
             return
         key = obj.key
         old = self._store.get(key)
@@ -323,21 +377,17 @@ class Informer(Generic[T]):
         self._tell([Delta(last, None)])
 
     def _is_old_news(self, obj: Object[T]) -> bool:
-        gone = self._gone.get(obj.metadata.uid)
-        if gone is None:
-            return False
-        if obj.version > gone[0]:
-            del self._gone[obj.metadata.uid]
-            return False
-        return True
+        known = (self._old_news.get(obj.key), self._old_news.get(obj.metadata.uid))
+        return any(until is not None and obj.version <= until[0] for until in known)
 
-    def _note_gone(self, uid: str, version: int) -> None:
+    def _note_old_news(self, what: Key | str, version: int) -> None:
         now = self._clock.monotonic()
-        for old_uid, (_, at) in list(self._gone.items()):
-            if now - at < _OWN_DELETES_KEPT_SECONDS:
+        for older, (_, at) in list(self._old_news.items()):
+            if now - at < _OLD_NEWS_KEPT_SECONDS:
                 break
-            del self._gone[old_uid]
-        self._gone[uid] = (version, now)
+            del self._old_news[older]
+        known, _ = self._old_news.pop(what, (0, now))
+        self._old_news[what] = (max(version, known), now)
 
     # What this process's own writes say.
 
@@ -352,20 +402,26 @@ class Informer(Generic[T]):
         if self.selection.holds(obj):
             self.changed(mine)
             return
-        self._note_gone(mine.metadata.uid, mine.version)
+        if mine.version:
+            self._note_old_news(mine.key, mine.version)
         old = self._store.get(mine.key)
-        if old is not None and old.metadata.uid == mine.metadata.uid and old.version < mine.version:
-            self._remove(mine.key, mine)
+        if old is not None and old.version < mine.version:
+            self._remove(mine.key, mine if old.metadata.uid == mine.metadata.uid else old)
 
     def wrote_delete(self, key: Key, uid: str) -> None:
         """Take out an object that this process has deleted."""
-        if not uid:
-            self.uncertain(key)
-            return
-        self._note_gone(uid, _FOREVER)
         old = self._store.get(key)
-        if old is not None and old.metadata.uid == uid:
-            self._remove(key, old)
+        if uid:
+            self._note_old_news(uid, _FOREVER)
+            if old is None:
+                return
+            if old.metadata.uid == uid:
+                if old.version:
+                    self._note_old_news(key, old.version)
+                self._remove(key, old)
+                return
+        # Which object it was, or whether what is here came before or after it, only the server can tell.
+        self.uncertain(key)
 
     def uncertain(self, key: Key) -> None:
         """Look up an object, as an own write to it may or may not have taken effect."""
@@ -394,16 +450,7 @@ class Informer(Generic[T]):
                 if before is not None:
                     self.wrote_delete(key, before.metadata.uid)
                 return
-            except (Forbidden, DecodeError) as error:
-                _log.error(
-                    "cannot find out whether a write took effect; the cache shows it when the watch does",
-                    resource=str(self.selection.resource),
-                    key=str(key),
-                    error=str(error),
-                    hint=f"grant get on {self.selection.resource} to this user",
-                )
-                return
-            except RuntimeFailure as error:
+            except (TransportError, ServerError, TooManyRequests, Unauthorized) as error:
                 delay = backoff.next()
                 _log.warning(
                     "cannot find out whether a write took effect",
@@ -413,6 +460,16 @@ class Informer(Generic[T]):
                     retry_in=round(delay, 1),
                 )
                 await asyncio.sleep(delay)
+            except RuntimeFailure as error:
+                hint = f"grant get on {self.selection.resource} to this user" if isinstance(error, Forbidden) else None
+                _log.error(
+                    "cannot find out whether a write took effect; the cache shows it when the watch does",
+                    resource=str(self.selection.resource),
+                    key=str(key),
+                    error=str(error),
+                    hint=hint,
+                )
+                return
 
     async def settled(self) -> None:
         """Wait until it is known of each own write whether it took effect."""

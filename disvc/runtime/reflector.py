@@ -300,6 +300,8 @@ class Reflector(Generic[T]):
         if event.type == "DELETED":
             self._sink.deleted(obj)
         elif event.type in ("ADDED", "MODIFIED"):
+            if self._is_past(obj.metadata.resource_version):
+                return False  # it came before, and the object may be gone by now
             self._sink.changed(obj)
         else:
             self._undecodable(DecodeError(f"an event of unknown type {event.type!r}"))
@@ -321,9 +323,12 @@ class Reflector(Generic[T]):
         return True
 
     def _passed(self, version: str) -> None:
-        """Note up to where the watch has come; an event that comes again does not take it back."""
-        if not (version.isdecimal() and self.version.isdecimal() and int(version) < int(self.version)):
+        if not self._is_past(version):
             self.version = version
+
+    def _is_past(self, version: str) -> bool:
+        """Whether the watch was further than this already: events come in the order of their versions."""
+        return version.isdecimal() and self.version.isdecimal() and int(version) < int(self.version)
 
     def _undecodable(self, error: Exception) -> None:
         self._metrics.undecodable.inc()
