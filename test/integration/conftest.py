@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     MakeProxy = Callable[..., Awaitable[FaultProxy]]
     MakeOthers = Callable[..., Awaitable["Others"]]
     Watching = Callable[..., AbstractAsyncContextManager["Program"]]
+    Until = Callable[..., Awaitable[None]]
     Log = list[MutableMapping[str, Any]]
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
@@ -43,6 +44,16 @@ class Version(NamedTuple):
 
 def version_of(obj: Object[Any]) -> Version:
     return Version(obj.metadata.uid, obj.metadata.resource_version)
+
+
+async def poll(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
+    """Wait until something is so. Raises `TimeoutError` after that many seconds."""
+    async with asyncio.timeout(seconds):
+        while True:
+            result = condition()
+            if result if isinstance(result, bool) else await result:
+                return
+            await asyncio.sleep(0.02)
 
 
 class Seen:
@@ -150,9 +161,7 @@ class Observer:
         """
         listed = await others.listed()
         try:
-            async with asyncio.timeout(60):
-                while not listed == self.cached == self.seen.state:
-                    await asyncio.sleep(0.02)
+            await poll(lambda: listed == self.cached == self.seen.state)
         except TimeoutError:
             assert self.cached == listed
             assert self.seen.state == listed
@@ -188,9 +197,13 @@ class Program(Observer):
         return [entry for entry in self.log if any(text in str(value) for value in entry.values())]
 
     async def until_logged(self, text: str) -> None:
-        async with asyncio.timeout(60):
-            while not self.logged(text):
-                await asyncio.sleep(0.02)
+        await poll(lambda: bool(self.logged(text)))
+
+
+@pytest.fixture
+def until() -> Until:
+    """`await until(condition)`: wait until a condition, which may be a coroutine function, is true."""
+    return poll
 
 
 @pytest.fixture

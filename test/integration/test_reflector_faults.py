@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from itertools import pairwise
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,8 @@ from disvc.testing.match import WRITES, APIRequest, Match, any_event
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
-    from conftest import MakeOthers, MakeProxy, Watching
+    from conftest import MakeOthers, MakeProxy, Until, Watching
+
     from disvc.testing.audit import Call
     from disvc.testing.controlplane import ControlPlane
 
@@ -243,6 +245,7 @@ async def test_a_program_that_hears_nothing_is_not_ready_until_it_hears_again(
     make_proxy: MakeProxy,
     make_others: MakeOthers,
     watching: Watching,
+    until: Until,
 ) -> None:
     user = await asyncio.to_thread(control_plane.user, f"silent-{namespace}", (), RULES)
     proxy = await make_proxy(control_plane, user.name)
@@ -254,23 +257,26 @@ async def test_a_program_that_hears_nothing_is_not_ready_until_it_hears_again(
         await program.agrees_with(others)
         async with aiohttp.ClientSession(f"http://{program.manager.addresses['probes']}") as probes:
 
-            async def ready() -> tuple[int, str]:
+            async def readiness() -> tuple[int, str]:
                 async with probes.get("/readyz") as answer:
                     return answer.status, await answer.text()
 
-            async with asyncio.timeout(150):
-                for _ in range(10):  # longer than the idle limit: a watch without events is opened again, and heard
-                    assert await ready() == (200, "ok")
-                    await asyncio.sleep(1)
-                proxy.freeze()
-                await others.change(*names("a", 10))
-                await others.delete(*names("a", 5))
-                while (await ready())[0] == 200:
-                    await asyncio.sleep(0.2)
-                assert "the server has not been heard for too long: configmaps" in (await ready())[1]
-                proxy.thaw()
-                while await ready() != (200, "ok"):
-                    await asyncio.sleep(0.2)
+            async def ready() -> bool:
+                return (await readiness()) == (200, "ok")
+
+            async def not_ready() -> bool:
+                return not await ready()
+
+            for _ in range(10):  # past the idle limit: a watch without events is opened again, and so heard
+                assert await ready()
+                await asyncio.sleep(1)
+            proxy.freeze()
+            await others.change(*names("a", 10))
+            await others.delete(*names("a", 5))
+            await until(not_ready)
+            assert "the server has not been heard for too long: configmaps" in (await readiness())[1]
+            proxy.thaw()
+            await until(ready)
         await program.agrees_with(others)
 
 
@@ -300,7 +306,7 @@ async def test_a_watch_that_is_refused_with_429_waits_as_asked_and_lists_nothing
         await others.delete(*names("a", 5))
         await program.agrees_with(others)
         assert busy.count == 3
-        waits = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(attempts)]
         assert len(waits) == 3
         assert min(waits) >= 1.99
         program.saw_deleted(others, *names("a", 5))
@@ -332,7 +338,7 @@ async def test_a_list_that_is_refused_with_429_waits_as_asked_and_does_not_begin
     kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
     async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
         await program.agrees_with(others)
-        waits = [later - earlier for earlier, later in zip(attempts, attempts[1:], strict=False)]
+        waits = [later - earlier for earlier, later in pairwise(attempts)]
         assert len(waits) == 6
         assert min(waits) >= 0.99
         # Now a page is refused: the pages before it are not asked for again.
@@ -401,7 +407,7 @@ async def test_a_slow_server_is_waited_for(
     kubeconfig = control_plane.kubeconfig(user, server=proxy.url)
     async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:
         await program.agrees_with(others)
-        for cause in (lambda: proxy.cut_all(), lambda: proxy.inject(EVENTS, WatchError(), times=1)):
+        for cause in (proxy.cut_all, lambda: proxy.inject(EVENTS, WatchError(), times=1)):
             cause()
             own = await program.manager.client.create(CONFIG_MAPS, {"metadata": {"generateName": "own-"}}, namespace)
             assert own.key in program.cached, "an own write is read at once, however late the watch is"
