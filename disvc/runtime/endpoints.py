@@ -1,8 +1,9 @@
 """The HTTP endpoints of a manager: `/metrics`, `/healthz` and `/readyz`.
 
 Paths and answers are those of controller-runtime: `/readyz` is 200 when every check passes, else 500 with a
-line for each; `?verbose` shows the lines always; `/readyz/NAME` asks a single check. A check is a function that
-raises, or returns what is wrong; None or "" means well.
+line for each; `?verbose` shows the lines always, `?exclude=NAME` leaves a check out; `/readyz/NAME` asks a single
+one. A check is a function, or a coroutine function, that raises, or returns what is wrong; None or "" means well.
+What is wrong is shown, as who may ask these endpoints may also read the log; controller-runtime keeps it back.
 """
 
 from __future__ import annotations
@@ -61,7 +62,8 @@ def probes_application(health: Mapping[str, Check], readiness: Mapping[str, Chec
 
 def _all_checks(path: str, checks: Mapping[str, Check]) -> Callable[[web.Request], Any]:
     async def serve(request: web.Request) -> web.Response:
-        problems = {name: await _problem(check) for name, check in checks.items()}
+        excluded = request.query.getall("exclude", [])
+        problems = {name: await _problem(check) for name, check in checks.items() if name not in excluded}
         failed = [name for name, problem in problems.items() if problem]
         if not failed and "verbose" not in request.query:
             return web.Response(text="ok")
@@ -114,7 +116,7 @@ async def listening(applications: Mapping[str, tuple[web.Application, str]]) -> 
                     f"cannot serve {what} at {address}: {error.strerror or error}; "
                     f"stop what uses that port, or give {what} another address"
                 ) from error
-            got = runner.addresses[0]
-            bound[what] = f"{got[0]}:{got[1]}"
+            got_host, got_port = runner.addresses[0][:2]
+            bound[what] = f"[{got_host}]:{got_port}" if ":" in got_host else f"{got_host}:{got_port}"
             _log.info("serving", what=what, address=bound[what])
         yield bound

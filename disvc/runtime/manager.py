@@ -298,9 +298,9 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
             loop.remove_signal_handler(number)
 
     def first(number: signal.Signals) -> None:
-        _log.info("stopping", signal=number.name)
+        end()  # before anybody can read that this process is stopping, and send a second one
         stop.set()
-        end()
+        _log.info("stopping", signal=number.name)
 
     for number in both:
         loop.add_signal_handler(number, first, number)

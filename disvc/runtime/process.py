@@ -1,28 +1,31 @@
 """How a program starts: a connection to its cluster, and an event loop that ends with an exit code.
 
-async def main() -> None:
-async with connect() as transport:
-manager = Manager(transport)
-manager.add(Controller("sites", for_=SITES, reconciler=Sites(manager)))
-await manager.run()
+    async def main() -> None:
+        async with connect() as transport:
+            manager = Manager(transport)
+            manager.add(Controller("sites", for_=SITES, reconciler=Sites(manager)))
+            await manager.run()
 
-run(main())
+    run(main())
+
+What `run` promises: the process ends when `main` does. Its exit code is 0, or 1 where `main` failed.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from disvc.runtime.controller import CANCEL_SECONDS
 from disvc.runtime.errors import RuntimeFailure
 from disvc.runtime.logs import configure_logging
 
 if TYPE_CHECKING:
-    import os
     from collections.abc import AsyncIterator, Coroutine
 
     from disvc.runtime.environment import Environment
@@ -51,7 +54,8 @@ async def connect(
 def run(main: Coroutine[Any, Any, None]) -> None:
     """Run a program's main coroutine, on uvloop where there is one; set up logging if the program has not.
 
-    Exits with 1 and one line in the log where it ends with one of this library's errors.
+    Exits with 1 and one line in the log where it ends with one of this library's errors. Tasks that `main` leaves
+    behind are cancelled; should one go on nevertheless, the process exits with 1 and does not wait for it.
     """
     if not structlog.is_configured():
         configure_logging()
@@ -61,9 +65,26 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         new_loop = asyncio.new_event_loop
     else:
         new_loop = uvloop.new_event_loop
-    try:
-        with asyncio.Runner(loop_factory=new_loop) as runner:
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        try:
             runner.run(main)
-    except RuntimeFailure as error:
-        _log.error("exiting", error=str(error), kind=type(error).__name__)
-        sys.exit(1)
+        except RuntimeFailure as error:
+            _log.error("exiting", error=str(error), kind=type(error).__name__)
+            sys.exit(1)
+        finally:
+            deaf = runner.run(_cancel_what_is_left())
+            if deaf:
+                _log.error("exiting without the tasks that go on though they were cancelled", tasks=deaf)
+                sys.stdout.flush()
+                os._exit(1)  # anything gentler waits for them
+
+
+async def _cancel_what_is_left() -> list[str]:
+    """Cancel all other tasks, and return the names of those that go on nevertheless."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    if not others:
+        return []
+    for task in others:
+        task.cancel()
+    _, deaf = await asyncio.wait(others, timeout=CANCEL_SECONDS)
+    return [task.get_name() for task in deaf]
