@@ -37,15 +37,12 @@ class Listener:
         self._tls = tls
         self._sock = _bound(port)
         self.port: int = self._sock.getsockname()[1]
-        self._open = False
         self._handing_over: set[asyncio.Task[None]] = set()
 
     def open(self) -> None:
         """Accept connections. Nothing happens where it does so already."""
-        if not self._open:
-            self._open = True
-            self._sock.listen(1024)
-            asyncio.get_running_loop().add_reader(self._sock, self._accept)
+        self._sock.listen(1024)
+        asyncio.get_running_loop().add_reader(self._sock, self._accept)
 
     async def refuse(self) -> None:
         """Answer new connections with RST, and keep the port; connections that are open stay so."""
@@ -55,9 +52,7 @@ class Listener:
 
     async def close(self) -> None:
         """Give the port back, and close what was not handed over yet."""
-        if self._open:
-            self._open = False
-            asyncio.get_running_loop().remove_reader(self._sock)
+        asyncio.get_running_loop().remove_reader(self._sock)
         self._sock.close()
         tasks = list(self._handing_over)
         self.drop_waiting()

@@ -264,8 +264,7 @@ class FaultProxy:
         async with self._upstream.send(passing.request, passing.target) as answer:
             passing.exchange.status = answer.status
             passing.lose_answer()
-            is_stream = answer.content_length is None
-            await relay.start(answer.status, answer.reason, headers_to_pass_on(answer.headers), is_stream=is_stream)
+            await relay.start(answer.status, answer.reason, headers_to_pass_on(answer.headers))
             if passing.request.verb == "watch" and answer.ok and answer.content_type == "application/json":
                 return await relay.send_watch(answer.content, passing.request, self._injections, self._watches_flowing)
             async for chunk in answer.content.iter_any():
@@ -279,7 +278,7 @@ class FaultProxy:
         write.add_done_callback(self._writes.discard)
         answer = await asyncio.shield(write)
         passing.lose_answer()
-        await relay.start(answer.status, answer.reason, answer.headers, is_stream=False)
+        await relay.start(answer.status, answer.reason, answer.headers)
         await relay.send(answer.body)
         return await relay.finish()
 

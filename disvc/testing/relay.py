@@ -93,14 +93,12 @@ class Relay:
             case WatchError() as fault:
                 self._events_left = fault.after_events
 
-    async def start(self, status: int, reason: str | None, headers: CIMultiDict[str], *, is_stream: bool) -> None:
-        """Send status and headers; at once for a stream, whose first byte may be long in coming."""
+    async def start(self, status: int, reason: str | None, headers: CIMultiDict[str]) -> None:
+        """Send status and headers."""
         await self._flowing.wait()
         self._response = web.StreamResponse(status=status, reason=reason, headers=headers)
         with _client_may_be_gone():
-            writer = await self._response.prepare(self._incoming)
-            if writer is not None and (is_stream or self._bytes_left == 0):
-                writer.send_headers()
+            await self._response.prepare(self._incoming)
         if self._bytes_left == 0:
             await self._strike_armed(b"")
 

@@ -581,7 +581,7 @@ async def test_cut_after_events_closes_the_stream_there(server: ToyServer, proxy
     assert cut.count == 0
     server.send(B)
     assert await rest_of(response) == (B, False)
-    assert cut.count == 1
+    assert (cut.count, proxy.requests[0].faults) == (1, [Cut(after_events=2)])
     await until(lambda: server.watches_open == 0)
 
 
@@ -591,6 +591,11 @@ async def test_cut_after_no_event_closes_the_stream_behind_its_headers(proxy: Fa
     response = await client.get(WATCH)
     assert response.status == 200
     assert await rest_of(response) == (b"", False)
+
+
+async def test_cut_after_no_byte_does_not_wait_for_one(proxy: FaultProxy, client: Client) -> None:
+    proxy.inject(Match(), Cut(after_bytes=0))
+    assert await rest_of(await client.get(WATCH)) == (b"", False)
 
 
 async def test_a_torn_cut_leaves_half_an_event(server: ToyServer, proxy: FaultProxy, client: Client) -> None:
@@ -665,6 +670,21 @@ async def test_duplicate_passes_the_chosen_events_on_twice(
     server.end_watch()
     assert await rest_of(response) == (A + gone + gone + B + gone, True)
     assert twice.count == 1
+
+
+async def test_faults_on_one_event_add_up_until_one_decides(
+    server: ToyServer, proxy: FaultProxy, client: Client
+) -> None:
+    proxy.inject(Match(event=lambda event: event.name == "b"), Duplicate())
+    proxy.inject(Match(event=lambda event: event.name == "b"), Duplicate())
+    response = await client.get(WATCH)
+    server.send(A, B, C)
+    assert await lines_of(response, 6) == [A, B, B, B, B, C]
+    cut = proxy.inject(EVENTS, Cut())
+    behind = proxy.inject(EVENTS, Cut())
+    server.send(B)
+    assert await rest_of(response) == (b"", False)
+    assert (cut.count, behind.count) == (1, 0)
 
 
 async def test_duplicate_without_a_predicate_takes_every_event(
@@ -887,19 +907,34 @@ async def test_paused_watches_deliver_in_order_when_resumed_and_other_requests_p
         assert [line for line in received.split(b"\r\n") if line.startswith(b"{")] == [A, B, C]
 
 
-async def test_an_event_held_by_a_freeze_is_held_by_a_pause_that_came_meanwhile(
-    server: ToyServer, proxy: FaultProxy
-) -> None:
+async def test_a_paused_watch_does_not_end(server: ToyServer, proxy: FaultProxy) -> None:
     async with raw_connection(proxy) as watch:
         watch.ask("GET", WATCH)
         await watch.read_until(b"\r\n\r\n")
-        proxy.freeze()
-        server.send(A)
-        assert await watch.is_quiet()
         proxy.pause_watches()
-        proxy.thaw()
+        server.end_watch()
+        await until(lambda: server.watches_open == 0)
         assert await watch.is_quiet()
         proxy.resume_watches()
+        await watch.read_until(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize("paused_first", [False, True])
+async def test_an_event_that_a_freeze_or_a_pause_holds_is_held_by_the_other_that_came_meanwhile(
+    server: ToyServer, proxy: FaultProxy, paused_first: bool
+) -> None:
+    freeze, pause = (proxy.freeze, proxy.thaw), (proxy.pause_watches, proxy.resume_watches)
+    (hold_first, release_first), (hold_then, release_then) = (pause, freeze) if paused_first else (freeze, pause)
+    async with raw_connection(proxy) as watch:
+        watch.ask("GET", WATCH)
+        await watch.read_until(b"\r\n\r\n")
+        hold_first()
+        server.send(A)
+        assert await watch.is_quiet()
+        hold_then()
+        release_first()
+        assert await watch.is_quiet()
+        release_then()
         await watch.read_until(A + b"\r\n")
 
 
@@ -938,6 +973,19 @@ async def test_cut_all_closes_every_connection(server: ToyServer, proxy: FaultPr
             else:
                 assert await raw.is_closed()
     await until(lambda: server.watches_open == 0)
+
+
+async def test_cut_all_does_not_wait_for_a_client_that_reads_nothing(server: ToyServer, proxy: FaultProxy) -> None:
+    async with raw_connection(proxy) as raw:
+        raw.ask("GET", WATCH)
+        await raw.read_until(b"\r\n\r\n")
+        line = event("x" * 1_000_000)
+        server.send(*[line] * 30)
+        server.end_watch()
+        await until(lambda: server.watches_open == 0)
+        proxy.cut_all()
+        received = await asyncio.wait_for(raw.reader.read(), 10)
+        assert len(received) < 30 * len(line)
 
 
 async def test_refused_connections_are_refused_until_accepted_again_on_the_same_port(
@@ -990,6 +1038,15 @@ async def test_closing_leaves_no_task_and_no_connection_whatever_is_frozen_delay
         del raws, raw
     gc.collect()
     assert asyncio.all_tasks() == before
+
+
+async def test_closing_waits_for_idle_connections() -> None:
+    before = asyncio.all_tasks()
+    async with FaultProxy("http://127.0.0.1:1") as proxy:
+        _, writer = await asyncio.open_connection("127.0.0.1", _port(proxy))
+        await until(lambda: len(asyncio.all_tasks() - before) == 1)
+    assert asyncio.all_tasks() == before
+    writer.close()
 
 
 async def test_a_port_in_use_is_named(server: ToyServer, proxy: FaultProxy) -> None:
