@@ -700,7 +700,8 @@ async def test_watch_error_sends_an_error_event_and_ends_the_stream(
     server: ToyServer, proxy: FaultProxy, client: Client
 ) -> None:
     proxy.inject(Match(), WatchError(after_events=1))
-    assert (await client.get(PODS)).status == 200
+    proxy.inject(Match(), Answer(503), times=1)
+    assert [(await client.get(PODS)).status for _ in range(2)] == [503, 200]
     response = await client.get(WATCH)
     server.send(A, B)
     received, ended_properly = await rest_of(response)
