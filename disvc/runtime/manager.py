@@ -254,7 +254,10 @@ class Manager:
 
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
-    """Do some work, but cancel it when `stop` comes first. Return whether it was done."""
+    """Do some work, but cancel it when `stop` comes first. Return whether it was done before that."""
+    if stop.is_set():
+        work.close()
+        return False
     what = getattr(work, "__qualname__", repr(work))
     stopping = asyncio.create_task(stop.wait())
     task = asyncio.create_task(work, name=what)
@@ -273,7 +276,7 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
     if task.cancelled():
         return False
     task.result()
-    return True
+    return not stop.is_set()
 
 
 @asynccontextmanager

@@ -139,7 +139,7 @@ class Metrics:
         )
         self.panics = counter(
             prefix + "reconcile_panics",
-            "Total number of reconciliations that ended in an exception that is not a RuntimeFailure.",
+            "Total number of reconciliations that ended in an exception that shows a bug, such as a TypeError.",
             "controller",
         )
         self.timeouts = counter(

@@ -425,6 +425,48 @@ async def test_a_stop_while_waiting_for_the_lease_ends_the_run_and_leaves_the_le
 
 
 @in_virtual_time
+async def test_a_process_that_gets_the_lease_at_the_moment_when_it_is_stopped_begins_nothing() -> None:
+    world = World(leader_election=LEASE)
+    started: list[str] = []
+
+    async def note(*_: Any) -> None:
+        started.append("reconcile")
+
+    async def stop_on_the_way(call: Call) -> Answer | None:
+        if call.method == "POST":
+            world.stop.set()
+        return None
+
+    world.server.hook = stop_on_the_way
+    world.server.put(SITES, "a", "default")
+    world.add(note)
+    world.manager.add(Task(note))
+    await world.run()
+    assert started == []
+    assert world.holder() in (None, "")
+
+
+@in_virtual_time
+async def test_a_stop_before_the_run_starts_nothing() -> None:
+    world = World()
+    started: list[str] = []
+
+    async def note(*_: Any) -> None:
+        started.append("reconcile")
+
+    world.server.put(SITES, "a", "default")
+    world.add(note, "one")
+    world.manager.add(Task(note))
+    world.stop.set()
+    await world.run()
+    only_a_task = World()
+    only_a_task.manager.add(Task(note))
+    only_a_task.stop.set()
+    await only_a_task.run()
+    assert started == []
+
+
+@in_virtual_time
 async def test_a_lost_lease_ends_the_run_at_once_and_nothing_is_written_any_more() -> None:
     world = World(leader_election=LEASE, grace_seconds=500)
     world.server.put(SITES, "a", "default")
