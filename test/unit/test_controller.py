@@ -918,6 +918,36 @@ async def test_a_mapping_that_raises_for_the_new_state_does_not_lose_the_old_one
     assert C in reconciler.calls
 
 
+@in_virtual_time
+async def test_a_key_that_the_program_itself_puts_into_the_queue_is_reconciled_also_one_from_before_the_run() -> None:
+    world = World()
+    reconciler = Reconciler()
+    controller = world.add(reconciler)
+    controller.queue.add(A)
+    async with world.running():
+        await reconciler.called(1)
+        controller.queue.add(B)
+        controller.queue.add_after(C, 60)
+        await reconciler.called(3)
+    assert reconciler.calls == [A, B, C]
+    assert reconciler.times[2] == pytest.approx(60, abs=1)
+
+
+@in_virtual_time
+async def test_keys_of_all_owners_are_a_mapping_of_the_programs_own() -> None:
+    world = World()
+    reconciler = Reconciler()
+
+    def every_owner(page: Object[Any]) -> list[Key]:
+        return [Key(page.metadata.namespace, reference.name) for reference in page.metadata.owner_references]
+
+    world.add(reconciler, watches=[Watch(PAGES, every_owner)])
+    world.server.put(PAGES, "p", "default", owners=[owner("a"), owner("b", controller=False)])
+    async with world.running():
+        await reconciler.called(2)
+    assert sorted(reconciler.calls) == [A, B]
+
+
 # Which objects.
 
 
@@ -1106,6 +1136,12 @@ async def test_a_delayed_retry_does_not_hold_up_the_end() -> None:
     assert now() == pytest.approx(stopped_at)
     await asyncio.sleep(2 * 3600)
     assert len(reconciler.calls) == 1
+
+
+@in_virtual_time
+async def test_a_controller_that_never_runs_has_no_task() -> None:
+    World().add(Reconciler(), max_concurrent=5, owns=[PAGES])
+    assert asyncio.all_tasks() == {asyncio.current_task()}
 
 
 # What cannot work is refused at once.

@@ -414,6 +414,27 @@ async def test_what_needs_no_lease_runs_before_it_is_held_and_may_write_and_the_
 
 
 @in_virtual_time
+async def test_a_controller_that_waits_for_the_lease_has_its_caches_and_its_queue_filled_already() -> None:
+    world = World(leader_election=LEASE)
+    world.lease_is_held_by("other")
+    world.server.put(SITES, "a", "default")
+    reconciled = asyncio.Event()
+
+    async def note(request: Key) -> None:
+        reconciled.set()
+
+    controller = Controller("sites", for_=SITES, reconciler=Reconciler(note))
+    world.manager.add(controller)
+    async with world.running():
+        await asyncio.sleep(1)
+        assert len(controller.queue) == 1
+        assert A in world.manager.cache(SITES)
+        assert world.not_ready() == ""
+        assert not reconciled.is_set()
+        await reconciled.wait()
+
+
+@in_virtual_time
 async def test_a_stop_while_waiting_for_the_lease_ends_the_run_and_leaves_the_lease_alone() -> None:
     world = World(leader_election=LEASE)
     world.lease_is_held_by("other")
