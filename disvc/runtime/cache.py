@@ -8,7 +8,7 @@ Answers come in the order in which the keys first came in, so that two runs of o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 import structlog
 
@@ -70,7 +70,7 @@ class Cache(Generic[T]):
             raise ValueError(f"there is an index named {name!r} already")
         index = self._indexes[name] = _Index(name, values)
         for key, obj in self._objects.items():
-            index.add(key, obj)
+            index.put(key, None, obj)
 
     def indexed(self, name: str, value: str) -> builtins.list[Object[T]]:
         """Return the objects that a named index has under a value. Raises `KeyError` without such an index."""
@@ -97,9 +97,7 @@ class Store(Cache[T]):
         key = obj.key
         old = self._objects.get(key)
         for index in self._indexes.values():
-            if old is not None:
-                index.remove(key, old)
-            index.add(key, obj)
+            index.put(key, old, obj)
         self._objects[key] = obj
         self._by_namespace.setdefault(key.namespace, {})[key] = obj
 
@@ -107,7 +105,7 @@ class Store(Cache[T]):
         """Take an object out. Raises `KeyError` where there is none."""
         old = self._objects.pop(key)
         for index in self._indexes.values():
-            index.remove(key, old)
+            index.put(key, old, None)
         held = self._by_namespace[key.namespace]
         del held[key]
         if not held:
@@ -122,22 +120,25 @@ class _Index(Generic[T]):
         self._function = values
         self.found: dict[str, dict[Key, Object[T]]] = {}
 
-    def _values(self, obj: Object[T]) -> list[str]:
-        try:
-            return list(self._function(obj))
-        except Exception:
-            _log.exception("index function failed", index=self._name, object=repr(obj))
-            return []
-
-    def add(self, key: Key, obj: Object[T]) -> None:
-        for value in self._values(obj):
-            self.found.setdefault(value, {})[key] = obj
-
-    def remove(self, key: Key, obj: Object[Any]) -> None:
+    def put(self, key: Key, old: Object[T] | None, new: Object[T] | None) -> None:
+        """Put `new` in the place of `old`; what stays under a value keeps its place there."""
+        values = self._values(new)
         # What the function said when the object was added is asked again, instead of being kept.
-        for value in self._values(obj):
+        for value in self._values(old):
             held = self.found.get(value)
-            if held is not None:
+            if held is not None and value not in values:
                 held.pop(key, None)
                 if not held:
                     del self.found[value]
+        if new is not None:
+            for value in values:
+                self.found.setdefault(value, {})[key] = new
+
+    def _values(self, obj: Object[T] | None) -> list[str]:
+        if obj is None:
+            return []
+        try:
+            return list(dict.fromkeys(self._function(obj)))  # raises here what cannot be a key
+        except Exception:
+            _log.exception("index function failed", index=self._name, object=repr(obj))
+            return []
