@@ -24,11 +24,12 @@ T = TypeVar("T")
 _log = structlog.get_logger("disvc.selection")
 
 _REQUIREMENT = re.compile(
-    r"\s*(?:(?P<absent>!)\s*(?P<no>[^\s!=,()]+)"
-    r"|(?P<key>[^\s!=,()]+)\s*(?:(?P<operator>==|=|!=)\s*(?P<value>[^\s,()]*)"
-    r"|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,|$)"
+    r"\s*(?:!\s*(?P<absent>[^\s!=<>,()]+)"
+    r"|(?P<key>[^\s!=<>,()]+)\s*(?:(?P<operator>==|=|!=)\s*(?P<value>[^\s!=<>,()]*)"
+    r"|\s(?P<set>in|notin)\s*\((?P<values>[^()]*)\))?)\s*(?:,(?=\s*\S)|$)"
 )
-_FIELD = re.compile(r"\s*(?P<path>[^\s!=,]+)\s*(?P<operator>==|=|!=)\s*(?P<value>[^,]*?)\s*(?:,|$)")
+_FIELD = re.compile(r"(?P<path>[^\s!=,]+)(?P<operator>==|=|!=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?:,|$)")
+_ESCAPED = re.compile(r"\\([\\,=])")
 
 
 @lru_cache(maxsize=256)
@@ -53,7 +54,7 @@ def labels_match(selector: str, labels: Mapping[str, str]) -> bool:
 
 def _label_fits(requirement: dict[str, str | None], labels: Mapping[str, str]) -> bool:
     if requirement["absent"]:
-        return requirement["no"] not in labels
+        return requirement["absent"] not in labels
     value = labels.get(requirement["key"] or "")
     if requirement["set"]:
         values = [v.strip() for v in (requirement["values"] or "").split(",")]
@@ -66,14 +67,17 @@ def _label_fits(requirement: dict[str, str | None], labels: Mapping[str, str]) -
 def fields_match(selector: str, value: Any) -> bool:
     """Whether a decoded object fits a field selector; an absent field is the empty string.
 
-    Raises `ValueError` where the selector cannot be read.
+    A comma, an equals sign or a backslash in a value is written with a backslash before it. Raises
+    `ValueError` where the selector cannot be read.
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selectors/
     """
     for requirement in _requirements(_FIELD, selector):
         found = value
         for part in (requirement["path"] or "").split("."):
             found = found.get(part) if isinstance(found, dict) else None
         text = "" if found is None else str(found).lower() if isinstance(found, bool) else str(found)
-        if (text == requirement["value"]) != (requirement["operator"] != "!="):
+        wanted = _ESCAPED.sub(r"\1", requirement["value"] or "")
+        if (text == wanted) != (requirement["operator"] != "!="):
             return False
     return True
 
