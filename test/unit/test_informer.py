@@ -165,8 +165,9 @@ class ModelServer:
             wanted = version or self.version
             while self.visible < wanted and self.generation == generation:
                 await self._moved.wait()
-            version = self.visible
-            yield self._initial_events(version, interest)
+            if self.visible >= wanted:
+                version = self.visible
+                yield self._initial_events(version, interest)
         sent: list[bytes] = []
         while self.generation == generation:
             if version < self.compacted:
@@ -369,8 +370,8 @@ class View:
     def __init__(self) -> None:
         self.deltas: list[Delta[Any]] = []
         self.state: dict[Key, Object[Any]] = {}
-        self.tried: set[str] = set()
-        """UIDs of objects that it was told of but failed to take in; it may be told that they are gone."""
+        self.failed = False
+        """Whether it has raised something: then it may be told that what it never took in is gone."""
         self.wrong: list[str] = []
         """An exception would only be taken for a failure of the handler."""
 
@@ -380,7 +381,7 @@ class View:
         known = self.state.get(key)
         uid = None if known is None else known.metadata.uid
         if delta.new is None:
-            if uid != delta.object.metadata.uid and delta.object.metadata.uid not in self.tried:
+            if uid != delta.object.metadata.uid and not (self.failed and known is None):
                 self.wrong.append(f"{key} is deleted but was never added")
             self.state.pop(key, None)
             return
@@ -1770,7 +1771,7 @@ class Campaign:
             if self.faulty and chance.random() < 0.1:
                 await asyncio.sleep(chance.uniform(0, 3))
             if self.faulty and chance.random() < 0.1:
-                view.tried.add(delta.object.metadata.uid)
+                view.failed = True
                 raise ValueError("a bad day")
             view(delta)
 
