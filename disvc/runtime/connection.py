@@ -419,6 +419,8 @@ class Connection:
         if isinstance(error, aiohttp.ClientHttpProxyError):
             return Unreachable(f"{what}: {self._base} cannot be reached: the proxy answered {detail}")
         if isinstance(error, aiohttp.ClientConnectorError | aiohttp.ConnectionTimeoutError):
+            if error.errno is not None and error.errno > 0:  # a name that does not resolve has one below 0
+                detail = f"{os.strerror(error.errno)}: {detail}"
             return Unreachable(f"{what}: {self._base} cannot be reached: {detail}")
         if not sent:
             return Unreachable(f"{what}: not sent to {self._base}: {detail}")
