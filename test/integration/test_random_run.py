@@ -1,0 +1,123 @@
+"""Ten histories of 10,000 random writes by others, seen through a connection that fails in every way there is."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import pytest
+
+from disvc.runtime import Client, Key, Resource, Selection, connect, drop_managed_fields
+from disvc.runtime.errors import AlreadyExists, Conflict, NotFound
+from disvc.testing.faults import Answer, Cut, Delay, Duplicate, HalfOpen, WatchError
+from disvc.testing.match import Match
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from disvc.testing.controlplane import ControlPlane
+    from disvc.testing.proxy import FaultProxy
+
+CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
+OBJECTS = 200
+WRITES = 10_000
+WRITERS = 8
+IDLE_SECONDS = 2.0
+
+
+def inject_everything(proxy: FaultProxy, seed: int) -> None:
+    """Let every fault strike now and then, for as long as the run lasts."""
+    draws = random.Random(seed)
+    requests = Match(resource="configmaps")
+    watches = Match(verb="watch", resource="configmaps")
+
+    def sometimes(match: Match, fault: Any, probability: float) -> None:
+        proxy.inject(match, fault, probability=probability, random=draws)
+
+    for status in (410, 429, 500, 503):
+        sometimes(requests, Answer(status, retry_after=1 if status == 429 else None), 0.04)
+    sometimes(requests, Cut(), 0.04)
+    sometimes(requests, Cut(reset=True), 0.04)
+    sometimes(requests, Delay(0.3), 0.1)
+    sometimes(watches, Cut(after_events=40, torn=True), 0.2)
+    sometimes(watches, Cut(after_events=300), 0.2)
+    sometimes(watches, WatchError(410, after_events=150), 0.1)
+    sometimes(watches, WatchError(500, after_events=20), 0.1)
+    sometimes(watches, HalfOpen(after_events=200), 0.1)
+    events = Match(verb="watch", resource="configmaps", event=lambda _: True)
+    sometimes(events, Duplicate(), 0.02)
+    sometimes(events, Delay(0.05), 0.01)
+    sometimes(events, Cut(), 0.008)
+
+
+async def write_at_random(client: Client, namespace: str, draws: random.Random, numbers: Iterator[int]) -> None:
+    """Create, change, relabel and delete objects, as clients do that know nothing of each other."""
+    for number in numbers:
+        name = f"o{draws.randrange(OBJECTS)}"
+        labels = {"tier": draws.choice(["gold", "iron"]), "app": f"app{draws.randrange(5)}"}
+        body = {"metadata": {"name": name, "labels": labels}, "data": {"n": str(number)}}
+        try:
+            match draws.randrange(10):
+                case 0 | 1:
+                    await client.delete(CONFIG_MAPS, name, namespace)
+                case 2 | 3 | 4:
+                    await client.create(CONFIG_MAPS, body, namespace)
+                case _:
+                    await client.patch(CONFIG_MAPS, name, body, namespace)
+        except (AlreadyExists, NotFound, Conflict):
+            pass
+
+
+@pytest.mark.parametrize("seed", range(10))
+async def test_caches_indexes_and_handlers_equal_the_server_after_10000_random_writes_and_faults_throughout(
+    seed: int, control_plane: ControlPlane, namespace: str, make_proxy: Any, watching: Any, make_others: Any
+) -> None:
+    user = control_plane.user(
+        f"random-{seed}", rules=[{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["get", "list", "watch"]}]
+    )
+    proxy = await make_proxy(control_plane, user.name)
+    others = await make_others(control_plane, namespace)
+    whole = Selection(CONFIG_MAPS, (namespace,))
+    gold = Selection(CONFIG_MAPS, (namespace,), label_selector="tier=gold", transform=drop_managed_fields)
+    inject_everything(proxy, seed)
+    kubeconfig = control_plane.kubeconfig(user, proxy.url)
+    async with watching(kubeconfig, whole, idle_seconds=IDLE_SECONDS) as program:
+        golden = program.observe(gold)
+        cache = program.subscription.cache
+        cache.add_index("n", lambda obj: (obj.decode()["data"]["n"],))
+        cache.labelled("app", "app0")  # builds that index now, so that it is kept up all the way
+        numbers = iter(range(WRITES))
+        async with connect(control_plane.admin.kubeconfig) as transport, asyncio.TaskGroup() as group:
+            client = Client(transport)
+            for writer in range(WRITERS):
+                draws = random.Random(seed * WRITERS + writer)
+                group.create_task(write_at_random(client, namespace, draws, numbers))
+            await asyncio.sleep(3)
+            late = program.observe(whole)  # a handler that comes when much has happened
+        struck = {type(fault).__name__ for exchange in proxy.requests for fault in exchange.faults}
+        proxy.clear()
+        proxy.cut_all()
+        listed = await others.listed()
+        await program.agrees_with(others)
+        await late.agrees_with(others)
+        held = {obj.key: obj for obj in cache}
+        assert set(held) == set(listed)
+        for label in range(5):
+            by_label = {o.key for o in held.values() if o.metadata.labels.get("app") == f"app{label}"}
+            assert {o.key for o in cache.labelled("app", f"app{label}")} == by_label
+        for obj in held.values():
+            assert cache.indexed("n", obj.decode()["data"]["n"]) == [obj]
+        golden_keys = {key for key, obj in held.items() if obj.metadata.labels.get("tier") == "gold"}
+        await poll_until_equal(golden.subscription.cache, golden.seen.state, golden_keys)
+        assert golden.seen.wrong == []
+    assert {"Answer", "Cut", "Delay", "Duplicate", "HalfOpen", "WatchError"} <= struck, (
+        "the run was easier than it was meant to be"
+    )
+
+
+async def poll_until_equal(cache: Any, state: dict[Key, Any], keys: set[Key]) -> None:
+    async with asyncio.timeout(60):
+        while {obj.key for obj in cache} != keys or set(state) != keys:
+            await asyncio.sleep(0.05)
