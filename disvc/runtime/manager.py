@@ -70,8 +70,10 @@ class Manager:
 
     `namespaces` and `label_selector` limit every resource that is given without a `Selection` of its own: this is
     how work is shared between managers, each with a lease of its own. `metrics_bind_address` and
-    `health_probe_bind_address` are `HOST:PORT` or `:PORT`, "" for none. `grace_seconds` is how long
-    running reconciles may go on after SIGTERM. `name` is what the server's logs, managedFields and Events show.
+    `health_probe_bind_address` are `HOST:PORT` or `:PORT`, "" for none. `grace_seconds` is how
+    long stopping may take after SIGTERM, and should not be more than the pod's `terminationGracePeriodSeconds`:
+    running reconciles may go on for two thirds of it, then they are cancelled, and the rest is for that, the last
+    Events and the lease. `name` is what the server's logs, managedFields and Events show.
     """
 
     def __init__(
@@ -193,6 +195,7 @@ class Manager:
             raise RuntimeError("a manager runs once; make another one")
         self._started = True
         stop = stop or asyncio.Event()
+        _log.info("manager starting", server=self._transport.host)
         applications = {}
         if self._metrics_bind_address:
             applications["metrics"] = (metrics_application(self.metrics.registry), self._metrics_bind_address)
@@ -240,7 +243,7 @@ class Manager:
         context.run(_needs_lease.set, needs_lease)
         work: list[tuple[str, Coroutine[Any, Any, Any]]] = [
             *(
-                (f"controller {controller.name}", controller.run(stop, self._grace_seconds))
+                (f"controller {controller.name}", controller.run(stop, self._grace_seconds * 2 / 3))
                 for controller in self._controllers
                 if controller.needs_leader_election == needs_lease
             ),
@@ -273,9 +276,8 @@ async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
             raise RuntimeFailure(
                 f"{what} goes on {CANCEL_SECONDS:g} s after it was cancelled; it must let asyncio.CancelledError pass"
             )
-    if task.cancelled():
-        return False
-    task.result()
+        if not task.cancelled():
+            task.result()  # here, as its error must not get lost where the waiting was cancelled, too
     return not stop.is_set()
 
 
@@ -302,6 +304,8 @@ def _signals(stop: asyncio.Event) -> Iterator[None]:
 
     def first(number: signal.Signals) -> None:
         end()  # before anybody can read that this process is stopping, and send a second one
+        if number == signal.SIGINT:
+            signal.signal(number, signal.SIG_DFL)  # and not the interpreter's, which is a traceback
         stop.set()
         _log.info("stopping", signal=number.name)
 

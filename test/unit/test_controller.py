@@ -1054,7 +1054,7 @@ async def test_a_line_logged_by_a_reconciler_carries_controller_namespace_name_a
 
 @in_virtual_time
 async def test_at_the_end_a_running_reconcile_finishes_and_what_waits_is_not_begun() -> None:
-    world = World(grace_seconds=30)
+    world = World(grace_seconds=45)
     world.server.put(SITES, "a", "default")
     world.server.put(SITES, "b", "default")
     finished = []
@@ -1074,7 +1074,7 @@ async def test_at_the_end_a_running_reconcile_finishes_and_what_waits_is_not_beg
 
 @in_virtual_time
 async def test_what_does_not_finish_within_the_grace_is_cancelled_and_told() -> None:
-    world = World(grace_seconds=30)
+    world = World(grace_seconds=45)
     for name in "abc":
         world.server.put(SITES, name, "default")
     cleaned_up = []
@@ -1100,7 +1100,7 @@ async def test_what_does_not_finish_within_the_grace_is_cancelled_and_told() -> 
 
 @in_virtual_time
 async def test_a_reconcile_that_swallows_its_cancellation_is_given_up_and_named() -> None:
-    world = World(grace_seconds=30)
+    world = World(grace_seconds=45)
     for name in "abc":
         world.server.put(SITES, name, "default")
     free = asyncio.Event()
@@ -1125,7 +1125,7 @@ async def test_a_reconcile_that_swallows_its_cancellation_is_given_up_and_named(
 
 @in_virtual_time
 async def test_a_delayed_retry_does_not_hold_up_the_end() -> None:
-    world = World(grace_seconds=30)
+    world = World(grace_seconds=45)
     world.server.put(SITES, "a", "default")
     reconciler = Reconciler(Result(requeue_after=3600))
     world.add(reconciler)

@@ -147,6 +147,7 @@ async def test_it_starts_in_one_order_and_stops_in_the_reverse_one(log: list[Any
         world.stop.set()
         finish.set()
     assert [(line["event"], line.get("what")) for line in log if line["log_level"] == "info"] == [
+        ("manager starting", None),
         ("serving", "metrics"),
         ("serving", "probes"),
         ("caches synchronised", None),
@@ -353,6 +354,47 @@ async def test_a_task_that_swallows_its_cancellation_is_named_and_left_behind() 
         await world.manager.client.create(PAGES, {"metadata": {"name": "p", "namespace": "default"}})
     free.set()
     await asyncio.sleep(1)
+
+
+@in_virtual_time
+async def test_of_several_errors_the_first_is_raised_and_the_others_stand_behind_it() -> None:
+    world = World()
+
+    async def fail() -> None:
+        await asyncio.sleep(5)
+        raise ValueError("first")
+
+    async def fail_when_stopped() -> None:
+        try:
+            await for_ever()
+        finally:
+            raise OSError("second")
+
+    world.manager.add(Task(fail_when_stopped))
+    world.manager.add(Task(fail))
+    with pytest.raises(ValueError, match="first") as raised:
+        await world.run()
+    cause = raised.value.__cause__
+    assert isinstance(cause, BaseExceptionGroup)
+    assert cause.subgroup(OSError) is not None
+
+
+@in_virtual_time
+async def test_without_a_grace_reconciles_are_cancelled_at_once() -> None:
+    world = World(grace_seconds=0)
+    world.server.put(SITES, "a", "default")
+    cancelled: list[float] = []
+
+    async def hang(request: Key) -> None:
+        try:
+            await for_ever()
+        finally:
+            cancelled.append(now())
+
+    world.add(hang)
+    async with world.running():
+        await asyncio.sleep(10)
+    assert cancelled == [10]
 
 
 @in_virtual_time
@@ -569,7 +611,7 @@ async def test_what_needs_no_lease_may_not_write_either_once_the_lease_was_held_
 
 @in_virtual_time
 async def test_the_lease_is_held_while_reconciles_have_their_grace() -> None:
-    world = World(leader_election=LEASE, grace_seconds=60)
+    world = World(leader_election=LEASE, grace_seconds=90)
     world.server.put(SITES, "a", "default")
 
     async def slow(request: Key) -> None:
