@@ -13,7 +13,8 @@ What it promises:
   https://kubernetes.io/docs/reference/using-api/api-concepts/#semantics-for-get-and-list
 - A watch that says nothing for `idle_seconds`, bookmarks included, is given up and opened again: a half-open
   connection never ends by itself. The server ends each watch after 5 to 10 minutes, drawn at random.
-- A failure is never a reason to list again, except one that makes the last version useless.
+- A failure is never a reason to list again, except one that makes the last version useless: it is too old or too
+  large, it is followed by an object that nobody can read any more, or eight watches from it ended in an error.
 - Back-off is 0.8 s × 2ⁿ up to 30 s with full jitter, over after two minutes of health; a server that
   says Retry-After is taken at its word; a watch that ends within a second without an event is a failure.
 - An object that does not decode is reported and counted, and the rest goes on.
@@ -57,6 +58,7 @@ IDLE_SECONDS: Final = 120.0
 
 _HEALTH_SECONDS: Final = 120.0
 _PAGE: Final = 500
+_ERROR_EVENTS: Final = 8
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
 
 _log = structlog.get_logger("disvc.reflector")
@@ -119,6 +121,7 @@ class Reflector(Generic[T]):
         self._random = client.environment.random
         self._heard_at = self._clock.monotonic()
         self._synced = False  # False: `version` is no place to watch from
+        self._error_events = 0  # that ended watches from `version`, one after the other
         self._newest = False  # the next list must not be answered from what the server has at hand
         self._can_stream = True
         self._list_next = False  # a stream of initial events broke: try the other way next
@@ -162,7 +165,7 @@ class Reflector(Generic[T]):
             self._log.info("server does not stream lists; listing in pages instead", error=str(error))
             return 0.0
         self._metrics.failures.inc()
-        if isinstance(error, Expired) or (isinstance(error, ServerTimeout) and error.version_too_large):
+        if self._version_is_useless(error):
             self._synced = False
             self._newest = True
         elif isinstance(error, NotFound):
@@ -178,6 +181,18 @@ class Reflector(Generic[T]):
         if failures & (failures + 1) == 0:  # the 1st, 2nd, 4th, 8th … in a row
             self._report(error, delay)
         return delay
+
+    def _version_is_useless(self, error: Exception) -> bool:
+        """Whether no watch from the last version can go on.
+
+        `StorageReadError` tells that an object was corrupt and has been deleted: there will be no event of it.
+        """
+        return (
+            isinstance(error, Expired)
+            or (isinstance(error, ServerTimeout) and error.version_too_large)
+            or (isinstance(error, ApiError) and error.reason == "StorageReadError")
+            or self._error_events >= _ERROR_EVENTS
+        )
 
     def _report(self, error: Exception, delay: float) -> None:
         if isinstance(error, Expired):
@@ -237,6 +252,7 @@ class Reflector(Generic[T]):
         self._sink.replace(self.namespace, items, version)
         self.version = version
         self._synced = True
+        self._error_events = 0
         self._newest = self._list_next = False
 
     async def _watch(self, *, initial: bool) -> None:
@@ -285,6 +301,7 @@ class Reflector(Generic[T]):
         if event.type == "BOOKMARK":
             return self._take_bookmark(event, gathered)
         if event.type == "ERROR":
+            self._error_events += 1
             raise api_error(f"watch {self._selection.resource}", 0, bytes(event.object))
         try:
             obj = self._selection.read(event.object)
@@ -323,8 +340,9 @@ class Reflector(Generic[T]):
         return True
 
     def _passed(self, version: str) -> None:
-        if not self._is_past(version):
+        if version != self.version and not self._is_past(version):
             self.version = version
+            self._error_events = 0
 
     def _is_past(self, version: str) -> bool:
         """Whether the watch was further than this already: events come in the order of their versions."""

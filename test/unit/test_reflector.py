@@ -595,6 +595,32 @@ async def test_a_failed_watch_is_opened_again_from_where_it_was(failure: Any) ->
 
 
 @in_virtual_time
+async def test_a_corrupt_object_that_was_deleted_makes_a_stream_of_the_newest_state() -> None:
+    """There is no event of its deletion, and every watch from before it ends like this."""
+    run = await reflect(
+        stream(bookmark(3, end=True), added("corrupt", 4), 2.0, error_event(500, "StorageReadError")),
+        initial(5, "a"),
+    )
+    assert [(asked.initial, asked.version) for asked in run.asked] == [(True, None), (True, None)]
+    assert run.sink.state == {"a": 5}
+
+
+@in_virtual_time
+async def test_a_version_from_which_eight_watches_ended_in_an_error_is_given_up() -> None:
+    """Most errors pass, and a relist of everybody at once is what a server in trouble cannot bear; not all do."""
+    failing = stream(2.0, error_event(500, "InternalError", "unable to transform"))
+    run = await reflect(
+        stream(bookmark(5, end=True), 2.0),
+        *[failing] * 5,
+        stream(bookmark(6), 2.0, error_event(500, "InternalError")),
+        *[stream(bookmark(6), 2.0, error_event(500, "InternalError"))] * 7,
+        initial(90, "a"),
+    )
+    assert [asked.version for asked in run.asked] == [None, *["5"] * 6, *["6"] * 7, None]
+    assert run.sink.state == {"a": 90}
+
+
+@in_virtual_time
 async def test_a_busy_server_is_watched_again_after_the_time_that_it_says_and_not_listed() -> None:
     run = await reflect(
         stream(bookmark(5, end=True), 2.0),
