@@ -521,6 +521,35 @@ async def test_the_answer_to_a_delete_tells_whether_the_object_is_gone(
     assert told.notes == [note]
 
 
+@pytest.mark.parametrize(
+    ("metadata", "what"),
+    [
+        ({}, "deleted"),
+        ({"deletionGracePeriodSeconds": 0}, "deleted"),
+        ({"deletionGracePeriodSeconds": 30}, "wrote"),
+        ({"finalizers": ["f"]}, "wrote"),
+    ],
+)
+@pytest.mark.parametrize("call", [WRITES["update"], WRITES["patch"], WRITES["apply"]])
+@in_virtual_time
+async def test_a_write_that_takes_the_last_hold_from_an_object_being_deleted_deletes_it(
+    call: Any, metadata: dict[str, Any], what: str
+) -> None:
+    told = Told()
+    body = deleted(deletionTimestamp="2026-01-01T00:00:00Z", **metadata)
+    await call(new_client(Scripted(answer(200, body)), observer=told))
+    assert [note[0] for note in told.notes] == [what]
+
+
+@in_virtual_time
+async def test_a_namespace_is_there_until_its_own_finalizers_are_gone() -> None:
+    told = Told()
+    body = {"metadata": {"name": "n", "uid": "u", "deletionTimestamp": "2026-01-01T00:00:00Z"}}
+    namespaces = Resource("v1", "Namespace", "namespaces", namespaced=False)
+    await new_client(Scripted(answer(200, body)), observer=told).delete(namespaces, "n")
+    assert [note[0] for note in told.notes] == ["wrote"]
+
+
 @in_virtual_time
 async def test_a_cluster_wide_object_has_a_key_without_a_namespace() -> None:
     told = Told()
