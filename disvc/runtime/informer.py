@@ -500,11 +500,17 @@ class Informers:
         self._informers: dict[Selection[Any], Informer[Any]] = {}
         self._by_resource: dict[tuple[str, str], list[Informer[Any]]] = {}
         self._group: asyncio.TaskGroup | None = None
+        self._ended = False
 
     def subscribe(
         self, selection: Selection[T], handler: Callable[[Delta[T]], Any] | None = None, name: str = ""
     ) -> Subscription[T]:
-        """Subscribe to a selection, by its informer or a new one; see `Informer.subscribe`."""
+        """Subscribe to a selection, by its informer or a new one; see `Informer.subscribe`.
+
+        Raises `RuntimeError` when the informers have ended.
+        """
+        if self._ended:
+            raise RuntimeError(f"subscription to {selection}: the informers have ended")
         informer = self._informers.get(selection)
         if informer is None or informer.stopping:
             informer = Informer(
@@ -522,11 +528,14 @@ class Informers:
 
     async def run(self) -> None:
         """Run the informers of now and of later, until cancelled."""
-        async with asyncio.TaskGroup() as group:
-            self._group = group
-            for informer in self._informers.values():
-                self._begin(informer)
-            await asyncio.get_running_loop().create_future()
+        try:
+            async with asyncio.TaskGroup() as group:
+                self._group = group
+                for informer in self._informers.values():
+                    self._begin(informer)
+                await asyncio.get_running_loop().create_future()
+        finally:
+            self._ended = True
 
     def _begin(self, informer: Informer[Any]) -> None:
         assert self._group is not None

@@ -86,8 +86,9 @@ def fields_match(selector: str, value: Any) -> bool:
 class Selection(Generic[T]):
     """A resource, and which of its objects.
 
-    `namespaces` is empty for all of them. `transform` gets an object's JSON and returns the JSON to keep: it
-    may drop what nobody reads (`drop_managed_fields`), and never metadata that a cache is asked by.
+    `namespaces` is empty for all of them, and for a resource that has none. `transform` gets an object's JSON
+    and returns the JSON to keep: it may drop what nobody reads (`drop_managed_fields`), and never metadata that
+    a cache is asked by.
     Equal selections share one informer.
     """
 
@@ -100,7 +101,7 @@ class Selection(Generic[T]):
     def __post_init__(self) -> None:
         _requirements(_REQUIREMENT, self.label_selector)
         _requirements(_FIELD, self.field_selector)
-        object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))))
+        object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))) if self.resource.namespaced else ())
 
     def read(self, raw: bytes | msgspec.Raw) -> Object[T]:
         """Return the object to keep: transformed, or as it is where the transform fails. Raises `DecodeError`.
