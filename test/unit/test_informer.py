@@ -581,6 +581,25 @@ async def test_a_handler_that_was_removed_gets_nothing_more_and_the_others_go_on
 
 
 @in_virtual_time
+async def test_a_handler_that_is_added_twice_gets_everything_twice_until_one_of_the_two_leaves() -> None:
+    server = ModelServer()
+    seen: list[str] = []
+
+    def handler(delta: Delta[Any]) -> None:
+        seen.append(delta.object.metadata.name)
+
+    async with running(server) as run:
+        first = run.informers.subscribe(ALL, handler)
+        run.informers.subscribe(ALL, handler)
+        server.put("a")
+        await settle()
+        await first.remove()
+        server.put("b")
+        await settle()
+        assert seen == ["a", "a", "b"]
+
+
+@in_virtual_time
 async def test_a_handler_that_is_removed_in_the_middle_of_its_work_is_cancelled() -> None:
     server = ModelServer()
     ends: list[str] = []
@@ -973,6 +992,9 @@ async def test_a_cancelled_informer_takes_its_handlers_and_series_with_it() -> N
     await run.stop()
     assert ends == ["ended"]
     assert run.series() == set()
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+    with pytest.raises(RuntimeError, match="configmaps: the informers have ended"):
+        run.informers.subscribe(ALL, handler)
 
 
 @in_virtual_time

@@ -113,6 +113,8 @@ class Scripted(Transport):
         self.script = deque(script)
         self.asked: list[Asked] = []
         self.used_up = asyncio.Event()
+        self.open = 0
+        """How many streams are open."""
 
     def _next(self, kind: Literal["list", "watch"], path: str, query: Mapping[str, str]) -> Any:
         self.asked.append(Asked(kind, path, dict(query), asyncio.get_running_loop().time()))
@@ -144,10 +146,14 @@ class Scripted(Transport):
         self, path: str, *, query: Mapping[str, str], headers: Mapping[str, str], timeout: float
     ) -> AsyncIterator[ScriptedStream]:
         answer = self._next("watch", path, query)
-        if isinstance(answer, Answer):
-            yield ScriptedStream(answer.status, answer.headers, (answer.body,))
-        else:
-            yield ScriptedStream(200, {}, answer)
+        self.open += 1
+        try:
+            if isinstance(answer, Answer):
+                yield ScriptedStream(answer.status, answer.headers, (answer.body,))
+            else:
+                yield ScriptedStream(200, {}, answer)
+        finally:
+            self.open -= 1
 
     async def fork(self) -> Scripted:
         return self
@@ -243,6 +249,7 @@ async def reflect(
             await running  # it must not end: raises what it died of
         running.cancel()
         await asyncio.wait([running])
+    assert transport.open == 0, "a stream was not closed"
     assert not transport.script, f"never asked for: {transport.script}, after {transport.asked}"
     return Reflected(transport.asked, sink, reflector, metrics, logs)
 
@@ -674,6 +681,21 @@ async def test_an_event_of_unknown_type_is_reported_and_passed_over() -> None:
     run = await reflect(stream(bookmark(5, end=True), event("UPSERTED", item("x", 6)), added("a", 7), HANG), seconds=10)
     assert run.sink.told[1:] == [("changed", "a", 7)]
     assert run.metric("undecodable_objects_total") == 1
+
+
+@in_virtual_time
+async def test_a_reflector_has_one_stream_open_at_most_and_closes_it_when_it_is_cancelled() -> None:
+    transport = Scripted(stream(bookmark(5, end=True), 2.0, error_event(500)), stream(HANG))
+    client = Client(transport, environment=Environment(VirtualClock(), random.Random(1)))
+    metrics = Metrics().reflector("configmaps", "")
+    running = asyncio.create_task(Reflector(client, Selection(CONFIG_MAPS), "", Recorder(), metrics).run())
+    for _ in range(50):
+        await asyncio.sleep(0.1)
+        assert transport.open <= 1
+    assert transport.open == 1
+    running.cancel()
+    await asyncio.wait([running])
+    assert transport.open == 0
 
 
 # Silence.

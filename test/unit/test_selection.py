@@ -126,6 +126,11 @@ def test_selections_that_mean_the_same_namespaces_are_equal() -> None:
     assert Selection(PODS) != Selection(PODS, transform=drop_managed_fields)
 
 
+def test_a_resource_without_namespaces_is_selected_as_a_whole() -> None:
+    nodes: Resource[Any] = Resource("v1", "Node", "nodes", namespaced=False)
+    assert Selection(nodes, ("one", "two")) == Selection(nodes)
+
+
 def test_a_selection_is_called_what_a_person_would_call_it() -> None:
     assert str(Selection(PODS)) == "pods"
     deployments: Resource[Any] = Resource("apps/v1", "Deployment", "deployments")
