@@ -195,7 +195,6 @@ class Manager:
             raise RuntimeError("a manager runs once; make another one")
         self._started = True
         stop = stop or asyncio.Event()
-        _log.info("manager starting", server=self._transport.host)
         applications = {}
         if self._metrics_bind_address:
             applications["metrics"] = (metrics_application(self.metrics.registry), self._metrics_bind_address)
@@ -204,6 +203,7 @@ class Manager:
             applications["probes"] = (probes, self._health_probe_bind_address)
         try:
             with _signals(stop) if handle_signals else nullcontext():
+                _log.info("manager starting", server=self._transport.host)
                 async with listening(applications) as self.addresses, _beside(self.informers.run(), "informers"):
                     if await _unless(stop, self._synced()):
                         await self._work(stop)
