@@ -236,7 +236,7 @@ class EventRecorder:
             series.last_observed = self._environment.clock.now()
         series.count += 1
         series.last_observed_at = now
-        if series.count <= 2 or now - series.told_at >= _REFRESH_SECONDS:
+        if series.told < min(series.count, 2) or now - series.told_at >= _REFRESH_SECONDS:
             self._enqueue(series)
 
     def _name(self, about: str) -> str:
@@ -286,6 +286,7 @@ class EventRecorder:
         The counts of series that go on are sent, too. Bound it by `asyncio.timeout`: a server that does not
         answer is tried for minutes.
         """
+        await self._idle.wait()
         for series in self._series.values():
             if series.count != series.told:
                 self._enqueue(series)
@@ -318,8 +319,12 @@ class EventRecorder:
             self._drop(_reason(error), series.kind.regarding, str(error))
             if not series.created and self._series.get(series.kind) is series:
                 del self._series[series.kind]  # the next one is new to the server
-        finally:
             series.queued = False
+        else:
+            series.queued = False
+            ended = self._series.get(series.kind) is not series
+            if series.told < (series.count if ended else min(series.count, 2)):
+                self._enqueue(series)  # it happened again while it was being sent
 
     async def _write(self, series: _Series) -> None:
         count = series.count

@@ -239,6 +239,57 @@ class TestSeries:
         assert len(web.server.events) == 2
 
     @in_virtual_time
+    async def test_a_series_ends_although_an_older_one_goes_on(self) -> None:
+        web = Reporter()
+        async with web.running():
+            web.say(reason="Old")
+            for _ in range(3):
+                web.say(reason="Young")
+                await asyncio.sleep(1)
+            for _ in range(7):
+                web.say(reason="Old")
+                await asyncio.sleep(60)
+        (young,) = [event for event in web.server.events.values() if event["reason"] == "Young"]
+        assert young["series"]["count"] == 3
+
+    @in_virtual_time
+    async def test_repeats_while_the_event_is_being_created_make_it_a_series_afterwards(self) -> None:
+        web = Reporter()
+
+        async def slow(method: str) -> None:
+            await asyncio.sleep(5)
+
+        web.server.after = slow
+        async with web.running():
+            for _ in range(3):
+                web.say()
+                await asyncio.sleep(1)
+            await asyncio.sleep(20)
+        assert web.server.calls == ["POST", "PATCH"]
+        assert web.server.only["series"]["count"] == 3
+
+    @in_virtual_time
+    async def test_a_series_that_ends_while_it_is_being_sent_has_its_final_count(self) -> None:
+        web = Reporter()
+
+        async def slow(method: str) -> None:
+            await asyncio.sleep(400)
+
+        async with web.running():
+            web.say()
+            await asyncio.sleep(1)
+            web.server.after = slow
+            web.say()  # sent until 401
+            await asyncio.sleep(1)
+            web.say()  # seen last
+            await asyncio.sleep(390)
+            web.server.after = None
+            web.say(reason="Other")  # which is when the end of the first one is noticed
+            await asyncio.sleep(20)
+        assert web.server.calls == ["POST", "PATCH", "POST", "PATCH"]
+        assert next(iter(web.server.events.values()))["series"]["count"] == 3
+
+    @in_virtual_time
     async def test_a_single_event_is_forgotten_after_six_minutes_without_a_request(self) -> None:
         web = Reporter()
         async with web.running():

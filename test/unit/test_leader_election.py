@@ -554,6 +554,44 @@ class TestHold:
         assert now() == 2
         assert not me.leads
 
+    @pytest.mark.parametrize("deleted", [True, False], ids=["creating", "updating"])
+    @in_virtual_time
+    async def test_is_lost_at_once_when_another_process_is_faster(self, deleted: bool) -> None:
+        server = LeaseServer()
+        me = Process(server)
+        await me.elector.acquire()
+        if deleted:
+            await server.delete("operator")
+        else:
+            await server.put("operator", server.spec, labels={"by": "hand"})
+
+        async def overtake(method: str) -> None:
+            if me.transport.calls[-2:] == ["GET", method]:
+                await server.put("operator", FOREIGN)
+
+        me.transport.before = overtake
+        with pytest.raises(LeadershipLost, match="other was last seen to hold it"):
+            await me.elector.hold()
+        assert now() == 2
+
+    @in_virtual_time
+    async def test_closes_the_fence_until_a_lease_that_was_emptied_by_hand_is_taken_again(self) -> None:
+        server = LeaseServer()
+        me = Process(server)
+        await me.elector.acquire()
+        await server.put("operator", {"holderIdentity": ""})
+        seen = []
+
+        async def look(method: str) -> None:
+            seen.append((method, me.leads))
+
+        me.transport.before = look
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await me.elector.hold()
+        assert seen == [("PUT", True), ("GET", True), ("PUT", False)]
+        assert me.leads
+
     @in_virtual_time
     async def test_makes_a_lease_that_was_deleted_under_it_anew(self) -> None:
         server = LeaseServer()
