@@ -39,7 +39,7 @@ def configure_logging(
     if output == "json":
         last = [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
     else:
-        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty())]
+        last = [structlog.dev.ConsoleRenderer(colors=stream.isatty(), timestamp_key="ts")]
     structlog.configure(
         processors=[*shared, *last],
         wrapper_class=structlog.make_filtering_bound_logger(number),
