@@ -147,8 +147,10 @@ def _explain(error: Exception) -> str:
         return f"it took more than {_READ_SECONDS:.0f} s to read; does its exec plugin wait for something?"
     if isinstance(error, binascii.Error):
         return f"a field that ends in -data is not base64: {error}"
-    if isinstance(error, FileNotFoundError) and error.filename:
-        return f"there is no {error.filename}; if that is its exec plugin, install it or put it on the PATH"
+    if isinstance(error, FileNotFoundError):
+        if error.filename is None:  # as uvloop has it
+            return "its exec plugin is not there: install it, or put it on the PATH"
+        return f"there is no {error.filename}; if that is its exec plugin, install it, or put it on the PATH"
     if isinstance(error, ConfigException | OSError | yaml.YAMLError):
         return str(error)
     return (
@@ -236,10 +238,6 @@ class _Session:
     def __init__(self, configuration: Configuration) -> None:
         self.requests: aiohttp.ClientSession = RESTClientObject(configuration).pool_manager
         self.streams: aiohttp.ClientSession = RESTClientObject(configuration, maxsize=0).pool_manager
-        for session in (self.requests, self.streams):
-            # aiohttp would send a GET, PUT or DELETE again by itself where a kept connection breaks. A write that
-            # took effect would then end in a Conflict or NotFound, and nobody would know that it was this one's.
-            session._retry_connection = False
         self._users = 0
         self._retired = False
 
