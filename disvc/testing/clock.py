@@ -42,9 +42,7 @@ class _Selector(selectors.SelectSelector):
         if ready:
             return ready
         if timeout is None:
-            raise DeadlockError(
-                "all tasks wait for something that no task and no timer of this loop will bring about"
-            )
+            raise DeadlockError("all tasks wait for something that no task and no timer of this loop will bring about")
         self.time += timeout
         return ready
 
