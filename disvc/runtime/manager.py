@@ -103,7 +103,7 @@ class Manager:
         self._election = leader_election
         self._elector: LeaderElector | None = None
         if leader_election is not None:
-            self.metrics.leader.labels(leader_election.name).set(0)
+            self.metrics.leader.labels(leader_election.name)  # at 0 from the start
         self._metrics_bind_address = metrics_bind_address
         self._health_probe_bind_address = health_probe_bind_address
         self._grace_seconds = grace_seconds
@@ -258,9 +258,6 @@ class Manager:
 
 async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
     """Do some work, but cancel it when `stop` comes first. Return whether it was done before that."""
-    if stop.is_set():
-        work.close()
-        return False
     what = getattr(work, "__qualname__", repr(work))
     stopping = asyncio.create_task(stop.wait())
     task = asyncio.create_task(work, name=what)
