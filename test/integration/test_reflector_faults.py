@@ -233,7 +233,8 @@ async def test_a_stream_of_initial_events_that_goes_quiet_is_replaced_by_a_list(
     async with watching(kubeconfig, Selection(CONFIG_MAPS, (namespace,)), idle_seconds=3) as program:
         async with asyncio.timeout(60):
             await quiet.struck()
-        assert program.seen.state == {}, "the handler was told of a state that is not complete"
+        await asyncio.sleep(1)
+        assert program.seen.state == program.cached == {}, "a state that is not complete was shown"
         await others.delete(*names("a", 5))
         await program.agrees_with(others)
         assert [exchange.verb for exchange in proxy.requests][:2] == ["watch", "list"]
@@ -415,7 +416,7 @@ async def test_a_slow_server_is_waited_for(
             await others.delete(own.key.name)
             await program.agrees_with(others)
             assert (own.key, own.metadata.uid) in program.seen.deleted
-        assert program.metric("disvc_reflector_failures_total") == 2, "something slow was taken for a failure"
+        assert program.metric("disvc_reflector_failures_total") <= 2, "something slow was taken for a failure"
 
 
 @pytest.mark.parametrize("seed", range(3))
