@@ -145,8 +145,7 @@ class Manager:
     def _select(self, source: Resource[T] | Selection[T]) -> Selection[T]:
         if isinstance(source, Selection):
             return source
-        namespaces = self._namespaces if source.namespaced else ()
-        return Selection(source, namespaces, self._label_selector)
+        return Selection(source, self._namespaces, self._label_selector)
 
     def add(self, item: Controller | Runnable) -> None:
         """Add a controller or a background task; before `run()`.

@@ -554,17 +554,13 @@ class Fatal(BaseException):
 
 @pytest.mark.parametrize("fatal", [Fatal, SystemExit, KeyboardInterrupt])
 def test_what_is_no_exception_ends_the_process(fatal: type[BaseException]) -> None:
-    worlds = []
-
     @in_virtual_time
     async def scenario() -> None:
         world = World()
-        worlds.append(world)
         world.server.put(SITES, "a", "default")
-        world.server.put(SITES, "b", "default")
-        world.add(Reconciler(fatal("enough"), None))
-        async with world.running():
-            await asyncio.sleep(LONG)
+        world.add(Reconciler(fatal("enough")), max_concurrent=2)
+        async with asyncio.timeout(LONG):
+            await world.manager.run(handle_signals=False)
 
     with pytest.raises(fatal) as raised:
         scenario()
