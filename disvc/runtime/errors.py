@@ -24,8 +24,11 @@ class RuntimeFailure(Exception):
     """What every error of this library is."""
 
 
-class ConfigurationError(RuntimeFailure):
-    """A kubeconfig, credential or setting is missing or wrong; the message says which and what to do."""
+class ConfigurationError(RuntimeFailure, ValueError):
+    """A kubeconfig, credential or setting is missing or wrong; the message says which and what to do.
+
+    It is a `ValueError`, too, as a setting is often a function's argument.
+    """
 
 
 class LeadershipLost(RuntimeFailure):

@@ -83,8 +83,7 @@ class LeaderElection:
     wait for a holder that is not heard, `renew_deadline` for how long the holder writes without a successful
     renewal, `retry_period` is the time between attempts.
 
-    Raises `ValueError` where the durations do not fit each other, `ConfigurationError` where there is no
-    namespace.
+    Raises `ConfigurationError` where the durations do not fit each other, or there is no namespace.
     """
 
     name: str
@@ -96,16 +95,18 @@ class LeaderElection:
 
     def __post_init__(self) -> None:
         if not self.name or not self.namespace:
-            raise ValueError(f"leader election: the Lease has no name or no namespace: {self.namespace}/{self.name}")
+            raise ConfigurationError(
+                f"leader election: the Lease has no name or no namespace: {self.namespace}/{self.name}"
+            )
         if self.retry_period <= 0:
-            raise ValueError(f"leader election: retry_period must be more than 0, not {self.retry_period} s")
+            raise ConfigurationError(f"leader election: retry_period must be more than 0, not {self.retry_period} s")
         if self.renew_deadline <= self.retry_period * JITTER:
-            raise ValueError(
+            raise ConfigurationError(
                 f"leader election: renew_deadline ({self.renew_deadline} s) must be more than {JITTER} times "
                 f"retry_period ({self.retry_period} s), or there is no time for a second attempt"
             )
         if self.lease_duration <= self.renew_deadline:
-            raise ValueError(
+            raise ConfigurationError(
                 f"leader election: lease_duration ({self.lease_duration} s) must be more than renew_deadline "
                 f"({self.renew_deadline} s), or another process leads before this one has stopped"
             )

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,9 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         except RuntimeFailure as error:
             _log.error("exiting", error=str(error), kind=type(error).__name__)
             sys.exit(1)
+        except KeyboardInterrupt:  # Ctrl-C before the manager runs, or twice at once; a traceback tells nobody anything
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            signal.raise_signal(signal.SIGINT)
         finally:
             deaf = runner.run(_cancel_what_is_left())
             if deaf:
