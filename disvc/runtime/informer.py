@@ -20,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 import structlog
@@ -382,9 +383,9 @@ class Informer(Generic[T]):
 
     def _note_old_news(self, what: Key | str, version: int) -> None:
         now = self._clock.monotonic()
-        for older, (_, at) in list(self._old_news.items()):
-            if now - at < _OLD_NEWS_KEPT_SECONDS:
-                break
+        # The oldest come first; whoever looks at all of them at each deletion is slow when there are many.
+        expired = takewhile(lambda note: now - note[1][1] > _OLD_NEWS_KEPT_SECONDS, self._old_news.items())
+        for older, _ in list(expired):
             del self._old_news[older]
         known, _ = self._old_news.pop(what, (0, now))
         self._old_news[what] = (max(version, known), now)

@@ -1346,6 +1346,16 @@ async def test_a_late_answer_of_an_update_that_left_the_selector_does_not_weaken
 
 
 @in_virtual_time
+async def test_what_is_known_of_own_deletions_is_forgotten_when_no_watch_can_be_so_late() -> None:
+    client = Client(ModelTransport(ModelServer()), environment=Environment(VirtualClock(), random.Random(1)))
+    informer: Informer[Any] = Informer(client, ALL, Metrics(), idle_seconds=120.0, resync_seconds=0.0)
+    for number in range(100):
+        informer.wrote_delete(Key("ns", str(number)), f"uid-{number}")
+        await asyncio.sleep(10.0)
+    assert 55 <= len(informer._old_news) <= 65
+
+
+@in_virtual_time
 async def test_an_own_deletion_that_a_finalizer_holds_up_shows_the_object_as_it_is_going() -> None:
     server = ModelServer()
     server.put("a", finalizers=["example.com/wait"])
