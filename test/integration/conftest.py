@@ -46,7 +46,7 @@ def version_of(obj: Object[Any]) -> Version:
     return Version(obj.metadata.uid, obj.metadata.resource_version)
 
 
-async def poll(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 60.0) -> None:
+async def poll(condition: Callable[[], bool | Awaitable[bool]], seconds: float = 120.0) -> None:
     """Wait until something is so. Raises `TimeoutError` after that many seconds."""
     async with asyncio.timeout(seconds):
         while True:

@@ -117,10 +117,10 @@ async def test_403_is_said_with_verb_and_resource_while_others_run_and_ends_when
         await config_maps.change(*names("a", 5))
         await program.agrees_with(config_maps)
         assert not forbidden.subscription.has_synced
+        said = program.logged("403")
         refusals = (await control_plane.audit.settled()).calls(user=user.name, resource="secrets")
         assert {call.code for call in refusals} == {403}
         assert 2 <= len(refusals) <= 15, "it is asked again, and not in a storm"
-        said = program.logged("403")
         assert len(said) < len(refusals) or len(refusals) == 2
         assert 'cannot watch resource "secrets"' in said[0]["error"]
         assert namespace in said[0]["error"]
