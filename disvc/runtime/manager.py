@@ -120,6 +120,7 @@ class Manager:
         )
         self._controllers: list[Controller] = []
         self._runnables: list[Runnable] = []
+        self._caches: dict[Selection[Any], Cache[Any]] = {}
         self._health: dict[str, Callable[[], Any]] = {"ping": lambda: None}
         self._readiness: dict[str, Callable[[], Any]] = {"informers": self._informers_problem}
         self._started = False
@@ -165,8 +166,14 @@ class Manager:
             raise TypeError(f"{item!r} is no Controller, and no Runnable: that has run() and needs_leader_election")
 
     def cache(self, source: Resource[T] | Selection[T]) -> Cache[T]:
-        """Return a cache for reading; it is synchronised before the first reconcile, and shared."""
-        return self.informers.subscribe(self._select(source)).cache
+        """Return a cache for reading: the same one at each call, shared with the controllers.
+
+        One that was asked for before `run()` is synchronised before the first reconcile.
+        """
+        selection = self._select(source)
+        if selection not in self._caches:
+            self._caches[selection] = self.informers.subscribe(selection).cache
+        return self._caches[selection]
 
     def add_health_check(self, name: str, check: Callable[[], Any]) -> None:
         """Add a check to `/healthz`: it raises or returns what is wrong, so that the process is restarted."""

@@ -255,6 +255,18 @@ async def test_a_cache_asked_for_while_it_runs_is_filled() -> None:
         assert A in cache
 
 
+@in_virtual_time
+async def test_a_cache_asked_for_at_each_reconcile_is_the_same_one_and_costs_nothing_more() -> None:
+    world = World()
+    world.add(nothing)
+    async with world.running():
+        await asyncio.sleep(1)
+        caches = [world.manager.cache(SITES) for _ in range(100)]
+        assert all(cache is caches[0] for cache in caches)
+        (informer,) = world.manager.informers._informers.values()
+        assert len(informer._subscriptions) == 2  # the controller's and that of all these
+
+
 # What fails.
 
 
