@@ -1295,6 +1295,64 @@ async def test_a_write_to_what_somebody_else_made_again_shows_the_new_object() -
         assert view.told == ["+a", "-a", "+a"]
 
 
+@in_virtual_time
+async def test_an_own_deletion_makes_old_news_of_the_predecessors_too() -> None:
+    server = ModelServer()
+    server.put("a", text="first")
+    view = View()
+    async with running(server) as run:
+        subscription = run.informers.subscribe(ALL, view)
+        await subscription.synced()
+        server.hold()
+        server.put("a", text="first, changed")
+        between = server.version
+        server.delete("a")
+        await run.update(_of(server.put("a", text="second")), "ours")
+        await run.client.delete(CONFIG_MAPS, "a", "ns")
+        server.show(between)
+        await settle()
+        assert A not in subscription.cache
+        server.show()
+        await settle()
+        assert A not in subscription.cache
+        assert view.told == ["+a", "-a", "+a", "-a"]
+
+
+@in_virtual_time
+async def test_an_own_deletion_of_what_the_cache_does_not_know_yet_takes_its_predecessor_out() -> None:
+    server = ModelServer()
+    server.put("a", text="first")
+    async with running(server) as run:
+        subscription = run.informers.subscribe(ALL)
+        await subscription.synced()
+        server.hold()
+        server.delete("a")
+        server.put("a", text="second")
+        await run.client.delete(CONFIG_MAPS, "a", "ns")
+        await run.informers.settled()
+        assert A not in subscription.cache
+
+
+@in_virtual_time
+async def test_an_own_update_that_leaves_the_selector_takes_out_what_was_there_before_under_that_name() -> None:
+    server = ModelServer()
+    server.put("a", labels={"app": "x"})
+    view = View()
+    async with running(server) as run:
+        subscription = run.informers.subscribe(SELECTED, view)
+        await subscription.synced()
+        server.hold()
+        server.put("a", text="an event that the watch has yet to show")
+        server.delete("a")
+        other = server.put("a", labels={"app": "x"})
+        await run.update(_of(other), labels={"app": "y"})
+        assert A not in subscription.cache
+        server.show()
+        await settle()
+        assert A not in subscription.cache
+        assert view.told == ["+a", "-a"]
+
+
 SELECTED: Selection[Any] = Selection(CONFIG_MAPS, label_selector="app=x")
 
 
@@ -1343,6 +1401,19 @@ async def test_a_late_answer_of_an_update_that_left_the_selector_does_not_weaken
     informer.wrote(_of({"metadata": {**metadata, "labels": {"app": "y"}, "resourceVersion": "44"}}))
     informer.changed(_of({"metadata": {**metadata, "labels": {"app": "x"}, "resourceVersion": "46"}}))
     assert len(informer.cache) == 0
+
+
+@in_virtual_time
+async def test_of_two_updates_that_left_the_selector_the_newer_one_counts_whichever_is_answered_last() -> None:
+    client = Client(ModelTransport(ModelServer()), environment=Environment(VirtualClock(), random.Random(1)))
+    informer: Informer[Any] = Informer(client, SELECTED, Metrics(), idle_seconds=120.0, resync_seconds=0.0)
+    metadata = {"name": "a", "namespace": "ns", "uid": "u"}
+    for version in ("52", "44"):
+        informer.wrote(_of({"metadata": {**metadata, "labels": {"app": "y"}, "resourceVersion": version}}))
+    informer.changed(_of({"metadata": {**metadata, "labels": {"app": "x"}, "resourceVersion": "46"}}))
+    assert len(informer.cache) == 0
+    informer.changed(_of({"metadata": {**metadata, "labels": {"app": "x"}, "resourceVersion": "53"}}))
+    assert len(informer.cache) == 1
 
 
 @in_virtual_time

@@ -67,7 +67,7 @@ def error_event(code: int, reason: str = "", message: str = "", **details: Any) 
 
 
 def refused(code: int, reason: str = "", message: str = "", *, retry_after: int | None = None) -> Answer:
-    headers = {} if retry_after is None else {"Retry-After": str(retry_after)}
+    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
     return Answer(code, headers, json.dumps(status(code, reason, message)).encode())
 
 
@@ -672,8 +672,11 @@ async def test_a_bookmark_that_does_not_decode_is_a_failure_of_the_watch() -> No
 @in_virtual_time
 async def test_an_event_that_comes_again_does_not_take_the_version_back() -> None:
     """What passed once has passed, or an own write answered late would be taken for news."""
-    run = await reflect(stream(bookmark(5, end=True), added("a", 6), added("b", 9), added("a", 6), HANG), seconds=10)
+    run = await reflect(
+        stream(bookmark(5, end=True), added("a", 6), deleted("a", 9), added("a", 6), bookmark(7), HANG), seconds=10
+    )
     assert run.reflector.version == "9"
+    assert run.sink.told[1:] == [("changed", "a", 6), ("deleted", "a", 9)]  # nor does it bring back what is gone
 
 
 @in_virtual_time
