@@ -46,6 +46,8 @@ R = TypeVar("R")
 T = TypeVar("T")
 
 _ATTEMPTS = 4
+_LONGEST_WAIT_SECONDS = 30.0
+"""A server that asks to wait for longer gets no second attempt: the caller is told, and decides."""
 _JSON = "application/json"
 _MERGE_PATCH = "application/merge-patch+json"
 _APPLY_PATCH = "application/apply-patch+yaml"  # JSON is YAML
@@ -226,7 +228,7 @@ class Client:
                 self._record(code, "GET", "watch", started)
                 if stream.status != 200:
                     body = b"".join([chunk async for chunk in stream.chunks()])
-                    raise api_error(what, stream.status, body, stream.headers.get("Retry-After"))
+                    raise api_error(what, stream.status, body, stream.headers.get("retry-after"))
                 yield _events(what, stream)
         except TransportError:
             if code == "<error>":
@@ -472,7 +474,7 @@ class Client:
             finally:
                 self._record(code, method, verb, started)
             if answer.status >= 300:
-                raise api_error(what, answer.status, answer.body, answer.headers.get("Retry-After"))
+                raise api_error(what, answer.status, answer.body, answer.headers.get("retry-after"))
             return answer
 
         try:
@@ -513,6 +515,8 @@ def _repeatable(error: BaseException, *, is_read: bool) -> bool:
     The server did nothing on a 429, and says so on a 503 by asking to wait. A 500 or 504 that asks to wait
     does not: the server gives it, too, when etcd did not tell whether a write was carried out.
     """
+    if isinstance(error, ApiError) and (error.retry_after or 0) > _LONGEST_WAIT_SECONDS:
+        return False
     if isinstance(error, TooManyRequests | Unreachable):
         return True
     if is_read:

@@ -53,7 +53,7 @@ VALUE = {"metadata": {"name": "a", "namespace": "default"}}
 
 
 def answer(status: int, body: Any = OBJECT, **headers: str) -> Answer:
-    named = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
     return Answer(status, named, body if isinstance(body, bytes) else json.dumps(body).encode())
 
 
@@ -373,6 +373,15 @@ async def test_a_call_is_given_up_after_four_attempts_with_the_last_error(call: 
     with pytest.raises(TooManyRequests, match=r": 3$"):
         await call(new_client(transport))
     assert len(transport.sent) == 4
+
+
+@in_virtual_time
+async def test_a_server_that_asks_to_wait_for_very_long_gets_no_second_attempt() -> None:
+    transport = Scripted(refusal(429, header="3600"), answer(201))
+    with pytest.raises(TooManyRequests) as caught:
+        await new_client(transport).create(CONFIG_MAPS, VALUE)
+    assert caught.value.retry_after == 3600
+    assert len(transport.sent) == 1
 
 
 @pytest.mark.parametrize(
@@ -728,7 +737,7 @@ async def test_a_refused_watch_is_raised_as_other_refusals_and_is_not_repeated()
     body = refusal(410, "Expired", "too old resource version").body
     transport = Scripted(
         Pieces(410, [body[:9], body[9:]]),
-        Pieces(429, [refusal(429).body], {"Retry-After": "3"}),
+        Pieces(429, [refusal(429).body], {"retry-after": "3"}),
         Unreachable("refused"),
     )
     client = new_client(transport)
