@@ -15,7 +15,7 @@ $(STAMP): pyproject.toml hack/constraints.txt
 	@touch $@
 
 test: $(STAMP) ## run every test, on a real kube-apiserver where one is needed
-	$(VENV)/bin/pytest
+	$(VENV)/bin/pytest --numprocesses=3 --dist=worksteal
 
 lint: $(STAMP) ## check style and who imports whom
 	$(VENV)/bin/ruff check .
