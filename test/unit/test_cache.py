@@ -88,7 +88,7 @@ def test_objects_are_listed_all_or_by_namespace() -> None:
 
 
 def test_objects_without_a_namespace_are_of_the_empty_one() -> None:
-    store = holding(pod("a", ""))
+    store = holding(pod("a", ""), pod("b"))
     assert names(store.list("")) == ["a"]
 
 

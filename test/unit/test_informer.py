@@ -69,7 +69,7 @@ class ModelServer:
         self.generation = 0  # of streams: those of an earlier one end
         self.polite = True
         self.streams_lists = True
-        self.repeats: Callable[[], int] = lambda: 0  # how many of a stream's last events come again
+        self.repeats: Callable[[], int] = lambda: 0  # which of a stream's last events comes again
         self._moved = asyncio.Event()
         self._uids = 0
 
@@ -175,8 +175,8 @@ class ModelServer:
                 return
             seen = (_as_seen(write, interest) for write in self.history if version < write.version <= self.visible)
             sent += (events := [event for event in seen if event])
-            if repeats := self.repeats():
-                events += sent[-repeats:]
+            if sent and (back := self.repeats()):
+                events.append(sent[-min(back, len(sent))])
             if self.visible > version:
                 version = self.visible
                 events.append(_event("BOOKMARK", {"metadata": {"resourceVersion": str(version)}}))
@@ -1906,7 +1906,7 @@ class Campaign:
         self.run.transport.before = self._before_read
         self.run.own.before = self._before_write
         self.run.transport.after = self.run.own.after = self._after
-        self.server.repeats = lambda: self.chance.choice((0, 0, 0, 1, 4)) if self.faulty else 0
+        self.server.repeats = lambda: self.chance.choice((0, 0, 1, 2, 4)) if self.faulty else 0
         for _ in range(60):
             self._step()
             self.look()
