@@ -448,6 +448,9 @@ class Informer(Generic[T]):
                 self.wrote(await self._client.get(self.selection.resource, key.name, key.namespace))
                 return
             except NotFound:
+                now = self._store.get(key)
+                if (before and before.metadata.uid) != (now and now.metadata.uid):
+                    continue  # another one came in meanwhile, and may have been there before or after this answer
                 if before is not None:
                     self.wrote_delete(key, before.metadata.uid)
                 return

@@ -1657,6 +1657,29 @@ async def test_a_look_up_whose_answer_is_late_does_not_bring_back_what_is_gone()
         assert A not in subscription.cache
 
 
+@in_virtual_time
+async def test_a_look_up_that_found_nothing_is_repeated_if_something_came_in_meanwhile() -> None:
+    server = ModelServer()
+    async with running(server) as run:
+        subscription = run.informers.subscribe(ALL)
+        await subscription.synced()
+        server.hold()
+
+        async def slow(method: str, key: Key) -> None:
+            await asyncio.sleep(5.0)
+
+        run.own.after = slow
+        writing = asyncio.ensure_future(run.create("a"))  # it takes effect now, and is answered after 5 s
+        await settle()
+        server.delete("a")
+        await asyncio.sleep(1.0)
+        run.transport.after = slow
+        run.informers.uncertain(CONFIG_MAPS, A)  # looked up now, and answered after that
+        await writing
+        await run.informers.settled()
+        assert A not in subscription.cache
+
+
 # Several namespaces.
 
 
