@@ -88,7 +88,6 @@ class _Source:
     async def read(self, *, anew: bool) -> Configuration:
         """Return the configuration of now: `anew` forgets a cached exec credential that has not expired."""
         configuration = Configuration()
-        configuration.host = ""
         configuration.connection_pool_maxsize = _POOL
         try:
             async with asyncio.timeout(_READ_SECONDS):
