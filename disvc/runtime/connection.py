@@ -12,44 +12,33 @@ of 401 makes the whole configuration be read anew, once for all requests that ar
 from __future__ import annotations
 
 import asyncio
-import binascii
 import hashlib
 import os
-import signal
-import socket
-import struct
-from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
 
 import aiohttp
 import structlog
-import yaml
-from aiohttp.http import StreamWriter
-from aiohttp.payload import Payload
-from kubernetes_asyncio.client import Configuration
 from kubernetes_asyncio.client.rest import RESTClientObject
-from kubernetes_asyncio.config import ConfigException, load_incluster_config, load_kube_config
 from yarl import URL
 
+from disvc.runtime.configuration import ConfigurationSource
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import AnswerLost, ConfigurationError, TransportError, Unreachable
+from disvc.runtime.fenced_body import FencedBody
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+    from collections.abc import AsyncIterator, Callable, Mapping
 
-    from aiohttp.abc import AbstractStreamWriter
+    from kubernetes_asyncio.client import Configuration
 
 _CONNECT_SECONDS = 10.0
 _LOOK_AT_CREDENTIALS_SECONDS = 60.0
-_READ_SECONDS = 60.0
-"""For reading a configuration, the run of an exec plugin included."""
 _POOL = 100
 """Requests under way at once. Watches have a pool of their own without a limit, so neither starves the other."""
-_LINGER_NOT = struct.pack("ii", 1, 0)
-"""For SO_LINGER: closing throws away what is not delivered. Else the kernel would go on trying for minutes."""
 
 _log = structlog.get_logger("disvc.connection")
 
@@ -68,159 +57,11 @@ async def connect(
 
     Raises `ConfigurationError`, which says what is wrong with which file.
     """
-    connection = await Connection.open(_Source(kubeconfig, context), environment or Environment())
+    connection = await Connection.open(ConfigurationSource(kubeconfig, context), environment or Environment())
     try:
         yield connection
     finally:
         await connection.close()
-
-
-class _Source:
-    """Where the configuration comes from; it can be read again and again."""
-
-    def __init__(self, kubeconfig: str | os.PathLike[str] | None, context: str | None) -> None:
-        self._context = context
-        self._loader: Any = None
-        explicit = kubeconfig or os.environ.get("KUBECONFIG")
-        self._in_cluster = not explicit and "KUBERNETES_SERVICE_HOST" in os.environ
-        self._file = str(explicit or Path.home() / ".kube" / "config")
-
-    async def read(self, *, anew: bool) -> Configuration:
-        """Return the configuration of now: `anew` forgets a cached exec credential that has not expired."""
-        configuration = Configuration()
-        configuration.connection_pool_maxsize = _POOL
-        try:
-            async with asyncio.timeout(_READ_SECONDS):
-                await self._load(configuration, anew=anew)
-        except ConfigurationError:
-            raise
-        except Exception as error:  # the loader raises whatever the YAML, base64 or plugin ran into
-            raise ConfigurationError(f"{self} cannot be used: {_explain(error)}") from error
-        if urlsplit(configuration.host).scheme not in {"http", "https"}:
-            raise ConfigurationError(
-                f"{self} cannot be used: its cluster's server is {configuration.host!r}; "
-                "it must be a URL that begins with https:// or http://"
-            )
-        return configuration
-
-    async def _load(self, configuration: Configuration, *, anew: bool) -> None:
-        if self._in_cluster:
-            load_incluster_config(client_configuration=configuration, try_refresh_token=False)
-        elif self._loader is not None and not anew:
-            await self._loader.load_and_set(configuration)
-        else:
-            self._check_files()
-            self._loader = await load_kube_config(
-                config_file=self._file,
-                context=self._context,
-                client_configuration=configuration,
-                persist_config=False,
-            )
-
-    def _check_files(self) -> None:
-        files = [Path(file).expanduser() for file in self._file.split(os.pathsep) if file]
-        if not any(file.is_file() for file in files):  # of several some may be missing, as for kubectl
-            raise ConfigurationError(
-                f"there is no kubeconfig file {self._file}: pass --kubeconfig, set KUBECONFIG, "
-                "or run in a pod with a service account"
-            )
-
-    def __str__(self) -> str:
-        """Return what messages call it."""
-        if self._in_cluster:
-            return "the pod's service account"
-        return f"kubeconfig {self._file}" + (f" with context {self._context}" if self._context else "")
-
-    @property
-    def renews_itself(self) -> bool:
-        """Whether looking at the credentials once a minute can give new ones at little cost."""
-        if self._in_cluster or hasattr(self._loader, "exec_plugin_expiry"):
-            return True
-        user = getattr(self._loader, "_user", None)
-        return user is not None and "tokenFile" in user
-
-
-def _explain(error: Exception) -> str:
-    """Return what is wrong with a configuration, and what to do about it."""
-    if isinstance(error, TimeoutError):
-        return f"it took more than {_READ_SECONDS:.0f} s to read; does its exec plugin wait for something?"
-    if isinstance(error, binascii.Error):
-        return f"a field that ends in -data is not base64: {error}"
-    if isinstance(error, FileNotFoundError):
-        if error.filename is None:  # as uvloop has it
-            return "its exec plugin is not there: install it, or put it on the PATH"
-        return f"there is no {error.filename}; if that is its exec plugin, install it, or put it on the PATH"
-    if isinstance(error, ConfigException | OSError | yaml.YAMLError):
-        return str(error)
-    return (
-        f"it does not have the form of a kubeconfig ({type(error).__name__}: {error}); `kubectl config view` tells more"
-    )
-
-
-class _FencedBody(Payload):
-    """A body that asks the fence right before its bytes go to the socket.
-
-    aiohttp sends the headers together with the body's first bytes, so a refusal here means that the server
-    never sees a whole request. Between the fence's answer and the kernel's taking the bytes no other code of
-    this process runs, and where the process is stopped just there, `_until` ends it. Bytes that the kernel has
-    and could not deliver (a partition) are taken back when the connection is closed, or the process ends.
-    """
-
-    def __init__(self, value: bytes, content_type: str, fence: Callable[[], float | None] | None) -> None:
-        super().__init__(value, content_type=content_type)
-        self._size = len(value)
-        self._fence = fence
-        self.refusal: Exception | None = None
-        self.sent = False
-
-    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
-        return str(self._value.decode(encoding, errors))
-
-    async def write(self, writer: AbstractStreamWriter) -> None:
-        await self.write_with_length(writer, None)
-
-    async def write_with_length(self, writer: AbstractStreamWriter, content_length: int | None) -> None:
-        if self.sent:  # by aiohttp itself, which repeats a PUT or DELETE when a connection of its pool is dead
-            raise ConnectionResetError("the connection broke after the request was sent")
-        if self._fence is None:
-            self.sent = True
-            await writer.write(self._value)
-            return
-        assert isinstance(writer, StreamWriter)
-        if writer.transport is not None:
-            sock = writer.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _LINGER_NOT)
-        seconds = self._may_be_sent(self._fence)
-        with nullcontext() if seconds is None else _until(seconds):
-            self._may_be_sent(self._fence)  # again, as what counts is the time when the alarm is set
-            self.sent = True
-            await writer.write(self._value, drain=False)
-        await writer.drain()
-
-    def _may_be_sent(self, fence: Callable[[], float | None]) -> float | None:
-        try:
-            return fence()
-        except Exception as refusal:
-            self.refusal = refusal
-            raise
-
-
-@contextmanager
-def _until(seconds: float) -> Iterator[None]:
-    """Let the kernel kill this process (SIGALRM) if the block, which must not wait, is not over in time.
-
-    No look at a clock can help a process that is stopped (SIGSTOP, no processor for it) right after the look. A
-    signal that came due meanwhile is acted on by the kernel before anything else runs. It cannot be had where
-    the program uses SIGALRM itself, nor on Windows; the time that a machine is suspended does not count.
-    """
-    if not hasattr(signal, "setitimer") or signal.getsignal(signal.SIGALRM) is not signal.SIG_DFL:
-        yield
-        return
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 class _Credentials(NamedTuple):
@@ -235,7 +76,7 @@ class _Session:
     """The connections made with one configuration. A retired one is closed when its last request has ended."""
 
     def __init__(self, configuration: Configuration) -> None:
-        self.requests: aiohttp.ClientSession = RESTClientObject(configuration).pool_manager
+        self.requests: aiohttp.ClientSession = RESTClientObject(configuration, maxsize=_POOL).pool_manager
         self.streams: aiohttp.ClientSession = RESTClientObject(configuration, maxsize=0).pool_manager
         self._users = 0
         self._retired = False
@@ -269,7 +110,7 @@ class _Session:
 class Connection:
     """A `Transport` to the API server of a kubeconfig or a pod; made by `connect()`."""
 
-    def __init__(self, source: _Source, configuration: Configuration, environment: Environment) -> None:
+    def __init__(self, source: ConfigurationSource, configuration: Configuration, environment: Environment) -> None:
         self._source = source
         self._environment = environment
         self._renewing: asyncio.Task[None] | None = None
@@ -278,7 +119,7 @@ class Connection:
         self._use(configuration)
 
     @classmethod
-    async def open(cls, source: _Source, environment: Environment) -> Connection:
+    async def open(cls, source: ConfigurationSource, environment: Environment) -> Connection:
         """Read the configuration and make the sessions; nothing is sent yet."""
         return cls(source, await source.read(anew=True), environment)
 
@@ -338,7 +179,7 @@ class Connection:
         timeout: float,
         fence: Callable[[], float | None] | None,
     ) -> Answer:
-        payload = None if body is None else _FencedBody(body, headers["Content-Type"], fence)
+        payload = None if body is None else FencedBody(body, headers["Content-Type"], fence)
         try:
             async with (
                 self._session as session,
@@ -392,6 +233,9 @@ class Connection:
             try:
                 yield _Response(response, path)
             finally:
+                if response.connection is not None and response.connection.transport is not None:
+                    # A mere close would go on in the background, for up to 30 s, until the server ends TLS too.
+                    response.connection.transport.abort()
                 response.close()
 
     def _url(self, path: str, query: Mapping[str, str]) -> URL:

@@ -21,6 +21,7 @@ from aiohttp import web
 from kubernetes_asyncio.config import incluster_config
 from kubernetes_asyncio.config.exec_provider import ExecProvider
 
+from disvc.runtime import configuration as configuration_module
 from disvc.runtime import connection as connection_module
 from disvc.runtime.connection import Connection, connect
 from disvc.runtime.environment import Environment, SystemClock
@@ -883,7 +884,7 @@ async def test_an_exec_plugin_that_does_not_answer_is_not_waited_for_for_ever(
         await asyncio.sleep(60)
 
     monkeypatch.setattr(ExecProvider, "run", hang)
-    monkeypatch.setattr(connection_module, "_READ_SECONDS", 0.05)
+    monkeypatch.setattr(configuration_module, "_READ_SECONDS", 0.05)
     kubeconfig.user = plugin.user()
     with pytest.raises(ConfigurationError, match="s to read; does its exec plugin wait for something"):
         async with connect(kubeconfig.write()):
