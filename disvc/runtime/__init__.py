@@ -11,6 +11,7 @@ It knows nothing of any particular resource. Start at `Manager` and `Controller`
 from disvc.runtime.cache import Cache
 from disvc.runtime.client import Client, ObjectList
 from disvc.runtime.controller import Controller, Reconciler, Result, Watch
+from disvc.runtime.delta import Delta
 from disvc.runtime.environment import Clock, Environment, SystemClock
 from disvc.runtime.errors import (
     AlreadyExists,
@@ -30,7 +31,6 @@ from disvc.runtime.errors import (
     TransportError,
     Unreachable,
 )
-from disvc.runtime.informer import Delta
 from disvc.runtime.leader_election import LeaderElection
 from disvc.runtime.logs import configure_logging
 from disvc.runtime.manager import Manager, Runnable

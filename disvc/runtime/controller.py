@@ -33,10 +33,12 @@ from disvc.runtime.workqueue import LOW_PRIORITY, ShutDown, Workqueue
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from disvc.runtime.delta import Delta
     from disvc.runtime.environment import Environment
-    from disvc.runtime.informer import Delta, Informers, Subscription
+    from disvc.runtime.informers import Informers
     from disvc.runtime.metrics import ControllerMetrics, Metrics
     from disvc.runtime.predicates import Predicate
+    from disvc.runtime.subscription import Subscription
 
 T = TypeVar("T")
 

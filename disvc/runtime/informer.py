@@ -1,4 +1,4 @@
-"""Shared informers: one reflector and one cache for all who want to know of the same objects.
+"""The informer: one cache and its handlers for all who want to know of the same objects.
 
     server ──reflector──► Informer ──► cache                    (read by reconcilers)
                              ▲   └───► each handler's own line  (a slow one delays nobody else)
@@ -10,23 +10,21 @@ What it promises:
 - The cache never goes back: what is older than what it holds, or was deleted by this process, is ignored.
 - Reads after own writes: a `Client` whose observer is `Informers` puts each answer to a write into the cache
   before the writer sees it. Where the answer was lost, `settled()` waits until the object was looked up.
-- A handler that raises is reported with the key, and gets that object's change again, with back-off: by itself,
-  or as soon as something newer happens to the object, as one change with that. A deletion is never left out.
+- A handler that raises gets that object's change again (see `subscription`).
 - An object that was deleted and made again while nobody looked is a deletion and an addition, as the UID tells.
 """
 
 from __future__ import annotations
 
 import asyncio
-import inspect
-from collections import deque
 from itertools import takewhile
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import structlog
 
 from disvc.runtime.backoff import Backoff
 from disvc.runtime.cache import Cache, Store
+from disvc.runtime.delta import Delta
 from disvc.runtime.errors import (
     Forbidden,
     NotFound,
@@ -36,181 +34,22 @@ from disvc.runtime.errors import (
     TransportError,
     Unauthorized,
 )
-from disvc.runtime.reflector import IDLE_SECONDS, Reflector
+from disvc.runtime.reflector import Reflector
+from disvc.runtime.subscription import Subscription
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
 
     from disvc.runtime.client import Client
     from disvc.runtime.metrics import Metrics
-    from disvc.runtime.objects import Key, Object, Resource
+    from disvc.runtime.objects import Key, Object
     from disvc.runtime.selection import Selection
 
 T = TypeVar("T")
 
 _FOREVER = 1 << 63
 _OLD_NEWS_KEPT_SECONDS = 600.0
-_LINE_STRIDE = 200
-"""After so many deltas a handler's line lets others run."""
-
 _log = structlog.get_logger("disvc.informer")
-
-
-class Delta(NamedTuple, Generic[T]):
-    """What happened to one object: `old` is None where it is new, `new` is None where it is gone.
-
-    `old` of a deletion is the last state that is known. `initial`: it was there before the handler was.
-    """
-
-    old: Object[T] | None
-    new: Object[T] | None
-    initial: bool = False
-
-    @property
-    def object(self) -> Object[T]:
-        """Return the newest state that is known."""
-        latest = self.new or self.old
-        assert latest is not None
-        return latest
-
-    @property
-    def is_news(self) -> bool:
-        """Whether something happened just now: not for the initial state, nor for a resync."""
-        return not self.initial and self.old is not self.new
-
-
-class _Failed(NamedTuple, Generic[T]):
-    """What a handler has failed to take in of one object: changes that it is to get again, in their order."""
-
-    deltas: list[Delta[T]]
-    backoff: Backoff
-    timer: asyncio.TimerHandle
-
-
-class Subscription(Generic[T]):
-    """A handler's place at an informer; without a handler it only keeps the informer running."""
-
-    def __init__(self, informer: Informer[T], handler: Callable[[Delta[T]], Any] | None, name: str) -> None:
-        self._informer = informer
-        self._handler = handler
-        self._name = name
-        # A key: what failed of this object is to be tried again. None: the initial state ends here.
-        self._line: deque[Delta[T] | Key | None] = deque()
-        self._wake = asyncio.Event()
-        self._synced = asyncio.Event()
-        self._failed: dict[Key, _Failed[T]] = {}
-
-    @property
-    def has_synced(self) -> bool:
-        """Whether the handler has seen all that was there at the start."""
-        return self._synced.is_set()
-
-    async def synced(self) -> None:
-        """Wait until the handler has seen all that was there at the start."""
-        await self._synced.wait()
-
-    @property
-    def cache(self) -> Cache[T]:
-        """Return the informer's cache; it is kept up to date while this subscription lasts."""
-        return self._informer.cache
-
-    async def remove(self) -> None:
-        """End the subscription; the informer stops with its last one. The handler is not called any more."""
-        await self._informer._leave(self)
-
-    def put(self, deltas: Iterable[Delta[T] | Key | None]) -> None:
-        """Add to the handler's line."""
-        if self._handler is not None:
-            self._line.extend(deltas)
-            self._wake.set()
-
-    def end_of_initial(self) -> None:
-        """Mark the place in the line where the initial state ends."""
-        if self._handler is None:
-            self._synced.set()
-        self.put([None])
-
-    async def deliver(self) -> None:
-        """Call the handler with what is in its line, until cancelled."""
-        try:
-            while True:
-                await self._wake.wait()
-                self._wake.clear()
-                done = 0
-                while self._line:
-                    item = self._line.popleft()
-                    if item is None:
-                        self._synced.set()
-                    elif isinstance(item, Delta):
-                        await self._call(item)
-                    elif item in self._failed:
-                        await self._call_again(item, self._failed[item].deltas)
-                    done += 1
-                    if done % _LINE_STRIDE == 0:
-                        await asyncio.sleep(0)
-        finally:
-            for failed in self._failed.values():
-                failed.timer.cancel()
-
-    async def _call(self, delta: Delta[T]) -> None:
-        if self._failed:
-            failed = self._failed.get(delta.object.key)
-            if failed is not None:
-                await self._call_again(delta.object.key, _joined(failed.deltas, delta))
-                return
-        if not await self._succeeds(delta):
-            self._try_again(delta.object.key, [delta])
-
-    async def _call_again(self, key: Key, deltas: list[Delta[T]]) -> None:
-        for position, delta in enumerate(deltas):
-            if not await self._succeeds(delta):
-                self._try_again(key, deltas[position:])
-                return
-        self._failed.pop(key).timer.cancel()
-
-    async def _succeeds(self, delta: Delta[T]) -> bool:
-        assert self._handler is not None
-        try:
-            result = self._handler(delta)
-            if inspect.isawaitable(result):
-                await result
-                if _is_being_cancelled():  # the handler has ended its own subscription
-                    raise asyncio.CancelledError
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
-                raise
-            self._informer.count_handler_error(self._name)
-            _log.exception("event handler failed; it gets this again", handler=self._name, object=repr(delta.object))
-            return False
-        return True
-
-    def _try_again(self, key: Key, deltas: list[Delta[T]]) -> None:
-        failed = self._failed.get(key)
-        if failed is None:
-            backoff = Backoff(self._informer.random, base=0.2, cap=30.0)
-        else:
-            failed.timer.cancel()
-            backoff = failed.backoff
-        timer = asyncio.get_running_loop().call_later(backoff.next(), self.put, (key,))
-        self._failed[key] = _Failed(deltas, backoff, timer)
-
-
-def _joined(failed: list[Delta[T]], newer: Delta[T]) -> list[Delta[T]]:
-    """Return what a handler is to get that has failed and for which there is something newer about the object.
-
-    Two changes of one life of the object become one; a deletion stands for itself, as does what follows on it.
-    """
-    last = failed[-1]
-    if last.new is None or newer.old is None:
-        return [*failed, newer]
-    old = newer.old if newer.new is None else last.old
-    return [*failed[:-1], Delta(old, newer.new, last.initial and not newer.is_news)]
-
-
-def _is_being_cancelled() -> bool:
-    """Whether a `CancelledError` is meant for the running task, and not for something that it waits for."""
-    task = asyncio.current_task()
-    return task is None or task.cancelling() > 0
 
 
 class Informer(Generic[T]):
@@ -263,7 +102,14 @@ class Informer(Generic[T]):
 
     def subscribe(self, handler: Callable[[Delta[T]], Any] | None, name: str) -> Subscription[T]:
         """Add a handler, which may be a coroutine function; it begins with what the cache holds."""
-        subscription = Subscription(self, handler, name)
+        subscription = Subscription(
+            handler,
+            name,
+            cache=self._store,
+            leave=self._leave,
+            count_error=lambda: self._metrics.handler_errors.labels(name).inc(),
+            random=self.random,
+        )
         self._subscriptions[subscription] = None
         subscription.put([Delta(None, obj, initial=True) for obj in self._store])
         if self.synced.is_set():
@@ -274,8 +120,8 @@ class Informer(Generic[T]):
 
     def _begin(self, subscription: Subscription[T]) -> None:
         assert self._group is not None
-        if subscription._handler is not None:
-            task = self._group.create_task(subscription.deliver(), name=f"handler {subscription._name}")
+        if subscription.handler is not None:
+            task = self._group.create_task(subscription.deliver(), name=f"handler {subscription.name}")
             self._subscriptions[subscription] = task
 
     async def _leave(self, subscription: Subscription[T]) -> None:
@@ -327,10 +173,6 @@ class Informer(Generic[T]):
     def _tell(self, deltas: list[Delta[T]]) -> None:
         for subscription in self._subscriptions:
             subscription.put(deltas)
-
-    def count_handler_error(self, name: str) -> None:
-        """Count an exception that a handler raised."""
-        self._metrics.handler_errors.labels(name).inc()
 
     # What the reflectors say.
 
@@ -480,114 +322,3 @@ class Informer(Generic[T]):
         while self._uncertain:
             await asyncio.wait(list(self._uncertain.values()))
             await asyncio.sleep(0)  # for `forget`
-
-
-class Informers:
-    """All informers of a process: equal selections share one. The `WriteObserver` of the process's client.
-
-    `client` is for reading only. `resync_seconds` is how often handlers get every object again though nothing
-    changed (0: never), `idle_seconds` how long a watch may be silent.
-    """
-
-    def __init__(
-        self,
-        client: Client,
-        metrics: Metrics,
-        *,
-        resync_seconds: float = 36_000.0,
-        idle_seconds: float = IDLE_SECONDS,
-    ) -> None:
-        self._client = client
-        self._metrics = metrics
-        self._resync_seconds = resync_seconds
-        self._idle_seconds = idle_seconds
-        self._informers: dict[Selection[Any], Informer[Any]] = {}
-        self._by_resource: dict[tuple[str, str], list[Informer[Any]]] = {}
-        self._group: asyncio.TaskGroup | None = None
-        self._ended = False
-
-    def subscribe(
-        self, selection: Selection[T], handler: Callable[[Delta[T]], Any] | None = None, name: str = ""
-    ) -> Subscription[T]:
-        """Subscribe to a selection, by its informer or a new one; see `Informer.subscribe`.
-
-        Raises `RuntimeError` when the informers have ended.
-        """
-        if self._ended:
-            raise RuntimeError(f"subscription to {selection}: the informers have ended")
-        informer = self._informers.get(selection)
-        if informer is None or informer.stopping:
-            informer = Informer(
-                self._client,
-                selection,
-                self._metrics,
-                idle_seconds=self._idle_seconds,
-                resync_seconds=self._resync_seconds,
-            )
-            self._informers[selection] = informer
-            self._by_resource.setdefault(_identity(selection.resource), []).append(informer)
-            if self._group is not None:
-                self._begin(informer)
-        return informer.subscribe(handler, name)
-
-    async def run(self) -> None:
-        """Run the informers of now and of later, until cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                self._group = group
-                for informer in self._informers.values():
-                    self._begin(informer)
-                await asyncio.get_running_loop().create_future()
-        finally:
-            self._ended = True
-
-    def _begin(self, informer: Informer[Any]) -> None:
-        assert self._group is not None
-        self._group.create_task(self._run(informer), name=f"informer {informer.selection}")
-
-    async def _run(self, informer: Informer[Any]) -> None:
-        try:
-            await informer.run()
-        finally:
-            if self._informers.get(informer.selection) is informer:
-                del self._informers[informer.selection]
-            self._by_resource[_identity(informer.selection.resource)].remove(informer)
-
-    async def synced(self) -> None:
-        """Wait until the caches of all informers have held the server's whole state."""
-        while waiting := [i for i in self._informers.values() if not i.synced.is_set()]:
-            await waiting[0].synced.wait()
-
-    @property
-    def unsynced(self) -> list[str]:
-        """Return which selections have not been synchronised yet."""
-        return [str(informer.selection) for informer in self._informers.values() if not informer.synced.is_set()]
-
-    @property
-    def too_silent(self) -> list[str]:
-        """Return of which selections a watch has been silent for too long."""
-        return [str(informer.selection) for informer in self._informers.values() if informer.too_silent]
-
-    async def settled(self) -> None:
-        """Wait until it is known of each own write whether it took effect."""
-        for informer in list(self._informers.values()):
-            await informer.settled()
-
-    def wrote(self, obj: Object[Any]) -> None:
-        """See `client.WriteObserver`."""
-        for informer in self._by_resource.get(_identity(obj.resource), ()):
-            informer.wrote(obj)
-
-    def deleted(self, resource: Resource[Any], key: Key, uid: str) -> None:
-        """See `client.WriteObserver`."""
-        for informer in self._by_resource.get(_identity(resource), ()):
-            informer.wrote_delete(key, uid)
-
-    def uncertain(self, resource: Resource[Any], key: Key) -> None:
-        """See `client.WriteObserver`."""
-        for informer in self._by_resource.get(_identity(resource), ()):
-            informer.uncertain(key)
-
-
-def _identity(resource: Resource[Any]) -> tuple[str, str]:
-    return resource.api_version, resource.plural

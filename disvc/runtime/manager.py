@@ -29,7 +29,7 @@ from disvc.runtime.endpoints import listening, metrics_application, probes_appli
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import LeadershipLost, RuntimeFailure
 from disvc.runtime.events import EventRecorder
-from disvc.runtime.informer import Informers
+from disvc.runtime.informers import Informers
 from disvc.runtime.leader_election import LeaderElection, LeaderElector
 from disvc.runtime.metrics import Metrics
 from disvc.runtime.reflector import IDLE_SECONDS

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from disvc.runtime.informer import Delta
+    from disvc.runtime.delta import Delta
     from disvc.runtime.objects import Object
 
     Predicate = Callable[[Delta[Any]], bool]

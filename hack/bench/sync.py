@@ -15,8 +15,8 @@ from typing import Any
 
 import uvloop
 
-from disvc.runtime import Client, Resource, Selection, connect, drop_managed_fields
-from disvc.runtime.informer import Delta, Informers
+from disvc.runtime import Client, Delta, Resource, Selection, connect, drop_managed_fields
+from disvc.runtime.informers import Informers
 from disvc.runtime.metrics import Metrics
 
 ISVCS = Resource("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices")

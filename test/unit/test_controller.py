@@ -29,7 +29,7 @@ from disvc.testing.stub import Call, StubServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable, Iterator
 
-    from disvc.runtime.informer import Delta
+    from disvc.runtime.delta import Delta
     from disvc.runtime.objects import Object
     from disvc.runtime.transport import Answer
 

@@ -16,7 +16,8 @@ import structlog
 from disvc.runtime.client import Client
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import AnswerLost, ApiError, Unreachable
-from disvc.runtime.informer import Delta, Informer, Informers, Subscription
+from disvc.runtime.informer import Informer
+from disvc.runtime.informers import Informers
 from disvc.runtime.metrics import Metrics
 from disvc.runtime.objects import Key, Object, Resource
 from disvc.runtime.selection import Selection
@@ -25,6 +26,9 @@ from disvc.testing.clock import VirtualClock, in_virtual_time
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+
+    from disvc.runtime.delta import Delta
+    from disvc.runtime.subscription import Subscription
 
 CONFIG_MAPS: Resource[Any] = Resource("v1", "ConfigMap", "configmaps")
 ALL: Selection[Any] = Selection(CONFIG_MAPS)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from disvc.runtime.informer import Delta
+from disvc.runtime.delta import Delta
 from disvc.runtime.objects import Object, Resource
 from disvc.runtime.predicates import (
     all_of,
