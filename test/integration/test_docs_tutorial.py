@@ -2,8 +2,9 @@
 
 What the page says about that is a convention: a fenced block whose info string names a file is saved there, and
 further blocks of that name are added to it. In a `console` block, `$` begins a command and `^C` stops the program
-that was started last; all else is what must come out. A command that begins with `python` runs on. Of an output
-line the beginning is compared, and a word with a digit in it, but for plain numbers, stands for any such word.
+that was started last; all else is what must come out, before the first command from the program that runs. A command
+that begins with `python` runs on. Of an output line the beginning is compared, and a word with a digit in it, but
+for plain numbers, stands for any such word.
 """
 
 from __future__ import annotations
@@ -154,7 +155,10 @@ class Reader:
         return text
 
     async def type(self, console: str) -> None:
-        for step in re.split(r"^(?=\$ |\^C$)", console, flags=re.MULTILINE)[1:]:
+        seen, *steps = re.split(r"^(?=\$ |\^C$)", console, flags=re.MULTILINE)
+        if seen:
+            await self._running[-1].shows(seen.splitlines())
+        for step in steps:
             command, *expected = step.splitlines()
             if command == "^C":
                 terminal = self._running.pop()
