@@ -86,7 +86,12 @@ async def output_of(file: Path, *args: str, environment: dict[str, str]) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    output = (await process.communicate())[0].decode()
+    try:
+        async with asyncio.timeout(300):
+            output = (await process.communicate())[0].decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
     assert process.returncode == 0, output
     return output
 
