@@ -161,7 +161,8 @@ class Resource(Generic[T]):
 
         Raises `DecodeError` where that is not so.
         """
-        own = bytes(raw)  # a copy: `raw` may be a place in something much larger
+        # A copy: `raw` may be a place in something much larger, or, fresh from an encoder, hold on to spare memory.
+        own = bytes(memoryview(raw))
         try:
             return Object(self, _decode_envelope(own).metadata, own)
         except ValueError as error:  # msgspec's errors are, and so is that of a wrong UTF-8 sequence
