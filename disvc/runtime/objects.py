@@ -200,6 +200,16 @@ class Object(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
         version = self.metadata.resource_version
         return int(version) if version.isdecimal() else 0
 
+    def controller_reference(self) -> OwnerReference:
+        """Return what a child's `metadata.ownerReferences` holds so that this object controls it.
+
+        It keeps the owner from going before the child where somebody deletes in the foreground.
+        """
+        resource, metadata = self.resource, self.metadata
+        return OwnerReference(
+            resource.api_version, resource.kind, metadata.name, metadata.uid, controller=True, block_owner_deletion=True
+        )
+
     def decode(self) -> T:
         """Return the whole object as the resource's model: a new value at each call, yours to change.
 

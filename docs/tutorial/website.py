@@ -34,14 +34,11 @@ def deployment_of(website: Object) -> dict[str, Any]:
 
 
 def child_metadata(website: Object) -> dict[str, Any]:
-    owner = {
-        "apiVersion": WEBSITES.api_version,
-        "kind": WEBSITES.kind,
+    return {
         "name": website.metadata.name,
-        "uid": website.metadata.uid,
-        "controller": True,
+        "namespace": website.metadata.namespace,
+        "ownerReferences": [website.controller_reference()],
     }
-    return {"name": website.metadata.name, "namespace": website.metadata.namespace, "ownerReferences": [owner]}
 
 
 class Websites:

@@ -204,3 +204,20 @@ def test_what_is_written_is_a_copy() -> None:
 def test_a_value_may_say_its_own_kind() -> None:
     written = CONFIG_MAPS.write({"kind": "Other", "apiVersion": "v2", "metadata": {}})
     assert (written["kind"], written["apiVersion"]) == ("Other", "v2")
+
+
+def test_a_child_with_the_controller_reference_of_its_owner_leads_back_to_it() -> None:
+    owners = Resource("example.com/v1", "Owner", "owners")
+    owner = owners.read(json.dumps({"metadata": {"name": "a", "namespace": "n", "uid": "u1"}}).encode())
+    child = CONFIG_MAPS.write({"metadata": {"name": "c", "ownerReferences": [owner.controller_reference()]}})
+    assert child["metadata"]["ownerReferences"] == [
+        {
+            "apiVersion": "example.com/v1",
+            "kind": "Owner",
+            "name": "a",
+            "uid": "u1",
+            "controller": True,
+            "blockOwnerDeletion": True,
+        }
+    ]
+    assert CONFIG_MAPS.read(json.dumps(child).encode()).metadata.controller == owner.controller_reference()
