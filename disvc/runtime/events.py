@@ -186,6 +186,7 @@ class EventRecorder:
         self._environment = client.environment
         self._series: OrderedDict[_Kind, _Series] = OrderedDict()  # the one that happened longest ago first
         self._queue: deque[_Series] = deque()
+        self._over = False  # nobody sends any more
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -215,6 +216,9 @@ class EventRecorder:
         _require_word("action", action)
         about = _reference("regarding", regarding)
         other = None if related is None else _reference("related", related)
+        if self._over:
+            self._drop("shutdown", about, "it happened when the process had stopped sending events")
+            return
         kind = _Kind(event_type, reason, action, about, other, self.reporting_controller, self.reporting_instance)
         self._observe(kind, _cut(note))
 
@@ -265,7 +269,8 @@ class EventRecorder:
             self._enqueue(series)
 
     async def run(self) -> None:
-        """Send what is recorded, until cancelled; what waits then is dropped. See `flush`."""
+        """Send what is recorded, until cancelled; what waits then, or is recorded later, is dropped. See `flush`."""
+        self._over = False
         try:
             while True:
                 self._end_old_series()
@@ -276,6 +281,7 @@ class EventRecorder:
                 self._work.clear()
                 await self._wait_for_work()
         finally:
+            self._over = True
             for series in self._queue:
                 self._drop("shutdown", series.kind.regarding, "the process ends")
             self._queue.clear()

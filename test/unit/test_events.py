@@ -176,7 +176,7 @@ async def test_the_event_of_a_cluster_scoped_object_is_in_the_default_namespace(
     assert web.server.only["regarding"] == {"apiVersion": "v1", "kind": "Node", "name": "node-1"}
 
 
-@pytest.mark.parametrize("name", ["2001:db8::123", "system:node", "x" * 250])
+@pytest.mark.parametrize("name", ["2001:db8::123", "system:node", "x" * 250, "web.POD", "-web"])
 @in_virtual_time
 async def test_an_object_whose_name_no_event_can_bear_gets_an_event_of_another_name(name: str) -> None:
     web = Reporter()
@@ -310,6 +310,29 @@ class TestSeries:
         assert web.server.writes("PATCH") == 1 + 3
         assert web.server.only["series"]["count"] == 92
 
+    @in_virtual_time
+    async def test_a_series_whose_refresh_failed_goes_on_and_is_refreshed_by_the_next_repeat(self) -> None:
+        web = Reporter()
+
+        async def refuse(method: str) -> Answer:
+            return refusal(403, "Forbidden", "not now")
+
+        async with web.running():
+            while now() < 1800 - 1:
+                web.say()
+                await asyncio.sleep(60)
+            web.server.before = refuse
+            web.say()  # half an hour after the first one, but not after the second one, which was written, too
+            await asyncio.sleep(60)
+            web.say()
+            await asyncio.sleep(60)
+            assert web.dropped("forbidden") == 1
+            web.server.before = None
+            web.say()
+            await asyncio.sleep(60)
+        assert web.server.calls == ["POST", "PATCH", "PATCH", "PATCH"]
+        assert web.server.only["series"]["count"] == 33
+
     @pytest.mark.parametrize(
         "other",
         [
@@ -317,10 +340,11 @@ class TestSeries:
             {"reason": "Other"},
             {"action": "Other"},
             {"related": POD},
+            {"regarding": ObjectReference("v1", "Pod", "prod", "web-0", "uid-2", "7")},
             {"regarding": ObjectReference("v1", "Pod", "prod", "web-0", "uid-1", "8")},
             {"regarding": ObjectReference("v1", "Pod", "prod", "web-0", "uid-1", "7", "spec.containers{app}")},
         ],
-        ids=lambda other: next(iter(other)),
+        ids=["type", "reason", "action", "related", "made again", "another version", "another part"],
     )
     @in_virtual_time
     async def test_events_that_differ_in_more_than_the_note_are_no_series(self, other: dict[str, Any]) -> None:
@@ -462,6 +486,50 @@ class TestTrouble:
         assert "series" not in web.server.only
 
     @in_virtual_time
+    async def test_a_full_queue_of_events_that_fail_four_times_each_arrives_whole(self) -> None:
+        web = Reporter()
+
+        async def fail_four_of_five(method: str) -> Answer | None:
+            return refusal(500, "InternalError") if len(web.server.calls) % 5 else None
+
+        web.server.before = fail_four_of_five
+        for n in range(1000):
+            web.say(reason=f"R{n}")
+        async with web.running():
+            await web.recorder.flush()
+        assert now() > 360  # longer than a series is remembered
+        assert len(web.server.events) == 1000
+        assert web.server.calls == ["POST"] * 5000
+
+    @pytest.mark.parametrize(
+        ("status", "reason", "attempts", "why_dropped"),
+        [
+            (500, "InternalError", 12, "unreachable"),
+            (503, "ServiceUnavailable", 12, "unreachable"),
+            (504, "Timeout", 12, "unreachable"),
+            (400, "BadRequest", 1, "rejected"),
+            (403, "Forbidden", 1, "forbidden"),
+            (413, "RequestEntityTooLarge", 1, "rejected"),
+            (422, "Invalid", 1, "rejected"),
+        ],
+    )
+    @in_virtual_time
+    async def test_trouble_of_the_server_is_given_twelve_attempts_and_a_refusal_one(
+        self, status: int, reason: str, attempts: int, why_dropped: str
+    ) -> None:
+        web = Reporter()
+
+        async def refuse(method: str) -> Answer:
+            return refusal(status, reason)
+
+        web.server.before = refuse
+        async with web.running():
+            web.say()
+            await web.recorder.flush()
+        assert web.server.calls == ["POST"] * attempts
+        assert web.dropped(why_dropped) == 1
+
+    @in_virtual_time
     async def test_a_create_whose_answer_is_lost_makes_one_event(self) -> None:
         web = Reporter()
 
@@ -590,4 +658,32 @@ class TestShutdown:
             with pytest.raises(TimeoutError):
                 async with asyncio.timeout(5):
                     await web.recorder.flush()
+        assert web.dropped("shutdown") == 2
+
+    @in_virtual_time
+    async def test_a_stop_does_not_wait_for_the_next_attempt(self) -> None:
+        web = Reporter()
+
+        async def fail(method: str) -> Answer:
+            return refusal(500, "InternalError")
+
+        web.server.before = fail
+        async with web.running():
+            web.say()
+            await asyncio.sleep(0)
+            while not web.server.calls:
+                await asyncio.sleep(0)
+        assert now() == 0
+        assert web.server.calls == ["POST"]
+        assert web.dropped("shutdown") == 1
+
+    @in_virtual_time
+    async def test_an_event_after_the_end_is_counted_as_dropped_and_raises_nothing(self) -> None:
+        web = Reporter()
+        async with web.running():
+            web.say()
+            await web.recorder.flush()
+        web.say()
+        web.say(reason="Other")
+        assert web.server.calls == ["POST"]
         assert web.dropped("shutdown") == 2
