@@ -763,6 +763,29 @@ class TestRelease:
         await me.elector.release()
         assert server.spec["holderIdentity"] == ""
 
+    @pytest.mark.parametrize("moment", ["before the PUT", "after the PUT", "before the GET"])
+    @in_virtual_time
+    async def test_gives_back_a_lease_whose_renewal_was_cancelled_on_its_way(self, moment: str) -> None:
+        server = LeaseServer()
+        me = Process(server)
+        await me.elector.acquire()
+        when, _, cancelled = moment.split()
+        if cancelled == "GET":
+            await server.put("operator", server.spec, labels={"by": "hand"})  # so that the lease is read again
+
+        async def hang(method: str) -> None:
+            if method == cancelled:
+                await asyncio.sleep(10_000)
+
+        setattr(me.transport, when, hang)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(2.5):
+                await me.elector.hold()
+        assert me.transport.calls[-1] == cancelled
+        setattr(me.transport, when, None)
+        await me.elector.release()
+        assert server.spec["holderIdentity"] == ""
+
 
 class TestConfiguration:
     @pytest.mark.parametrize(
