@@ -670,10 +670,8 @@ class TestShutdown:
         web.server.before = fail
         async with web.running():
             web.say()
-            await asyncio.sleep(0)
-            while not web.server.calls:
-                await asyncio.sleep(0)
-        assert now() == 0
+            await asyncio.sleep(0.01)
+        assert now() == 0.01
         assert web.server.calls == ["POST"]
         assert web.dropped("shutdown") == 1
 
