@@ -12,7 +12,7 @@ to an observer (see `informer`), which is how a cache never answers older than t
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import msgspec
@@ -105,7 +105,12 @@ class _Deleted(msgspec.Struct):
     details: _DeletedDetails | None = None
 
 
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
 _encode = msgspec.json.Encoder().encode
+_decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode_list = msgspec.json.Decoder(_List).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_event = msgspec.json.Decoder(WatchEvent).decode
@@ -227,7 +232,11 @@ class Client:
                 code = str(stream.status)
                 self._record(code, "GET", "watch", started)
                 if stream.status != 200:
-                    body = b"".join([chunk async for chunk in stream.chunks()])
+                    body = b""
+                    with suppress(TimeoutError):  # what is there by then has to do
+                        async with asyncio.timeout(self._timeout):
+                            async for chunk in stream.chunks():
+                                body += chunk
                     raise api_error(what, stream.status, body, stream.headers.get("retry-after"))
                 yield _events(what, stream)
         except TransportError:
@@ -410,7 +419,12 @@ class Client:
 
         key = Key(namespace if resource.namespaced else "", name)
         obj = await self._tell_uncertainty(resource, key, written())
-        if self._observer is not None:
+        if self._observer is None:
+            return obj
+        if subresource not in ("", "status") and _decode_kind(obj.raw).kind != resource.kind:
+            # A Scale, say: it has the metadata of the object that has changed, and is not that object.
+            self._observer.uncertain(resource, key)
+        else:
             self._tell(self._observer, obj)
         return obj
 

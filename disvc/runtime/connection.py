@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode, urlsplit
@@ -31,7 +31,7 @@ from disvc.runtime.fenced_body import FencedBody
 from disvc.runtime.transport import Answer
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
     from kubernetes_asyncio.client import Configuration
 
@@ -124,14 +124,9 @@ class Connection:
         return cls(source, await source.read(anew=True), environment)
 
     def _use(self, configuration: Configuration) -> None:
-        try:
+        with self._explained(configuration):
             fingerprint = _fingerprint(configuration)
             session = _Session(configuration)
-        except OSError as error:  # ssl.SSLError is one
-            raise ConfigurationError(
-                f"{self._source} cannot be used: its certificates or key for {configuration.host} are not valid PEM "
-                f"files that belong together: {error}"
-            ) from error
         self._session = session
         self._fingerprint = fingerprint
         self._base = str(configuration.host).rstrip("/")
@@ -144,6 +139,16 @@ class Connection:
         if configuration.tls_server_name:
             self._arguments["server_hostname"] = configuration.tls_server_name
         self._take_token(configuration)
+
+    @contextmanager
+    def _explained(self, configuration: Configuration) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:  # ssl.SSLError is one
+            raise ConfigurationError(
+                f"{self._source} cannot be used: its certificates or key for {configuration.host} are not valid PEM "
+                f"files that belong together: {error}"
+            ) from error
 
     def _take_token(self, configuration: Configuration) -> None:
         token: str | None = configuration.api_key.get("BearerToken")
@@ -292,7 +297,9 @@ class Connection:
     async def _renew(self) -> None:
         try:
             configuration = await self._source.read(anew=True)
-            if _fingerprint(configuration) == self._fingerprint:
+            with self._explained(configuration):
+                fingerprint = _fingerprint(configuration)
+            if fingerprint == self._fingerprint:
                 self._take_token(configuration)
                 return
             old = self._session

@@ -161,6 +161,12 @@ class Controller:
             # All of them before the first is added: where `keys` raises, the whole delta comes again.
             keys = [key for state in states if state is not None for key in keys_of(state)]
             for key in keys:
+                if not isinstance(key, Key):  # a plain tuple is equal to one, and would take its place in the queue
+                    raise TypeError(
+                        f"controller {self.name}: the keys of {delta.object!r} hold {key!r}; "
+                        "make it a Key(namespace, name)"
+                    )
+            for key in keys:
                 queue.add(key, 0 if delta.is_news else LOW_PRIORITY)
 
         return handle
@@ -201,6 +207,7 @@ class Controller:
         if not tasks:
             return
         self._ending = True
+        self.queue.shut_down()  # a reconcile may end in another error than its cancellation; no other must follow
         for task in tasks:
             task.cancel()
         _, stuck = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)

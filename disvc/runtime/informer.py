@@ -26,7 +26,9 @@ from disvc.runtime.backoff import Backoff
 from disvc.runtime.cache import Cache, Store
 from disvc.runtime.delta import Delta
 from disvc.runtime.errors import (
+    ConfigurationError,
     Forbidden,
+    InternalError,
     NotFound,
     RuntimeFailure,
     ServerError,
@@ -49,6 +51,8 @@ T = TypeVar("T")
 
 _FOREVER = 1 << 63
 _OLD_NEWS_KEPT_SECONDS = 600.0
+_LOOK_UP_SECONDS = 60.0
+"""For how long a server may fail to show one object before reconciles go on without knowing it."""
 _log = structlog.get_logger("disvc.informer")
 
 
@@ -273,7 +277,12 @@ class Informer(Generic[T]):
         earlier = self._uncertain.pop(key, None)
         if earlier is not None:
             earlier.cancel()
-        task = self._group.create_task(self._look_up(key), name=f"look up {self.selection.resource} {key}")
+        look_up = self._look_up(key)
+        try:
+            task = self._group.create_task(look_up, name=f"look up {self.selection.resource} {key}")
+        except RuntimeError:  # the informer is ending: nobody reads its cache any more
+            look_up.close()
+            return
         self._uncertain[key] = task
 
         def forget(_: asyncio.Task[None]) -> None:
@@ -284,6 +293,7 @@ class Informer(Generic[T]):
 
     async def _look_up(self, key: Key) -> None:
         backoff = Backoff(self.random, base=0.2, cap=5.0)
+        began = self._clock.monotonic()
         while True:
             before = self._store.get(key)
             try:
@@ -296,7 +306,11 @@ class Informer(Generic[T]):
                 if before is not None:
                     self.wrote_delete(key, before.metadata.uid)
                 return
-            except (TransportError, ServerError, TooManyRequests, Unauthorized) as error:
+            except (TransportError, ServerError, TooManyRequests, Unauthorized, ConfigurationError) as error:
+                # A 500 is of this object (it is corrupt, or its conversion webhook fails), and may be for ever.
+                if isinstance(error, InternalError) and self._clock.monotonic() - began > _LOOK_UP_SECONDS:
+                    self._give_up(key, error)
+                    return
                 delay = backoff.next()
                 _log.warning(
                     "cannot find out whether a write took effect",
@@ -307,15 +321,18 @@ class Informer(Generic[T]):
                 )
                 await asyncio.sleep(delay)
             except RuntimeFailure as error:
-                hint = f"grant get on {self.selection.resource} to this user" if isinstance(error, Forbidden) else None
-                _log.error(
-                    "cannot find out whether a write took effect; the cache shows it when the watch does",
-                    resource=str(self.selection.resource),
-                    key=str(key),
-                    error=str(error),
-                    hint=hint,
-                )
+                self._give_up(key, error)
                 return
+
+    def _give_up(self, key: Key, error: RuntimeFailure) -> None:
+        hint = f"grant get on {self.selection.resource} to this user" if isinstance(error, Forbidden) else None
+        _log.error(
+            "cannot find out whether a write took effect; the cache shows it when the watch does",
+            resource=str(self.selection.resource),
+            key=str(key),
+            error=str(error),
+            hint=hint,
+        )
 
     async def settled(self) -> None:
         """Wait until it is known of each own write whether it took effect."""

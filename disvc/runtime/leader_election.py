@@ -59,7 +59,8 @@ JITTER: Final = 1.2
 """A waiting process tries again after `retry_period` and, by chance, up to 1.2 times that on top."""
 
 _NAMESPACE_FILE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
-_FAILURES = (ApiError, TransportError, DecodeError, TimeoutError)
+# A ConfigurationError comes of credentials that cannot be read anew after a 401, maybe only at this moment.
+_FAILURES = (ApiError, ConfigurationError, TransportError, DecodeError, TimeoutError)
 
 _log: FilteringBoundLogger = structlog.get_logger("disvc.leader_election")
 

@@ -96,13 +96,20 @@ class ReflectorMetrics:
             )
         ]
         self._age = families.reflector_age.labels(resource, namespace)
+        # Selections of one name (they differ in their transform or model) share the series.
+        self._ages = families.reflector_ages.setdefault((resource, namespace), [])
 
     def heard_since(self, seconds: Callable[[], float]) -> None:
         """Say how to find out, at each scrape, for how many seconds the reflector has heard nothing."""
-        self._age.set_function(seconds)
+        self._seconds, ages = seconds, self._ages
+        ages.append(seconds)
+        self._age.set_function(lambda: max((age() for age in ages), default=0.0))
 
     def remove(self) -> None:
         """Take the reflector's series away: it has ended."""
+        self._ages.remove(self._seconds)
+        if self._ages:
+            return
         for family, labels in self._forget:
             family.remove(*labels)
 
@@ -175,6 +182,7 @@ class Metrics:
         self.reflector_age = gauge(
             "disvc_reflector_last_event_age_seconds", "Seconds since the server was last heard.", *by_reflector
         )
+        self.reflector_ages: dict[tuple[str, str], list[Callable[[], float]]] = {}
         self.handler_errors = counter(
             "disvc_handler_errors", "Exceptions raised by event handlers; the event is delivered again.", "handler"
         )

@@ -57,6 +57,8 @@ IDLE_SECONDS: Final = 120.0
 """Twice the minute after which the server sends a bookmark on a watch without events."""
 
 _HEALTH_SECONDS: Final = 120.0
+_LONGEST_WAIT_SECONDS: Final = 300.0
+"""A Retry-After beyond this is not believed: what a proxy says for a day must not end the watch for a day."""
 _PAGE: Final = 500
 _ERROR_EVENTS: Final = 8
 _INITIAL_EVENTS_END: Final = "k8s.io/initial-events-end"
@@ -177,7 +179,7 @@ class Reflector(Generic[T]):
         failures = self._backoff.failures
         delay = self._backoff.next()
         if isinstance(error, ApiError) and error.retry_after is not None:
-            delay = max(error.retry_after, 0.0)
+            delay = min(max(error.retry_after, 0.0), _LONGEST_WAIT_SECONDS)
         if failures & (failures + 1) == 0:  # the 1st, 2nd, 4th, 8th … in a row
             self._report(error, delay)
         return delay

@@ -146,6 +146,9 @@ class Subscription(Generic[T]):
             if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                 raise
             self._count_error()
+            if _is_being_cancelled():
+                _log.exception("event handler failed while it was cancelled", handler=self.name)
+                raise asyncio.CancelledError from error
             _log.exception("event handler failed; it gets this again", handler=self.name, object=repr(delta.object))
             return False
         return True

@@ -6,9 +6,10 @@ What is to be done for a key stands in at most one place, waiting or delayed; be
        ▲                                    ▲
        └── delayed (add_after, earliest wins; a plain add ends the delay)
 
-Which key is next: the highest priority first; within one priority the namespaces take turns, so a
-namespace with 5,000 waiting keys delays a key of another one by a single turn; within one namespace the
-order of arrival. A key that waits already is never lowered in priority, and a higher one moves it up.
+Which key is next: the highest priority first, but a priority that was passed over 15 times has the next turn, as
+constant changes would starve it; within one priority the namespaces take turns, so a namespace with 5,000 waiting
+keys delays a key of another one by a single turn; within one namespace the order of arrival. A key that waits
+already is never lowered in priority, and a higher one moves it up.
 
 Counters are plain numbers that the metrics read when they are scraped (`metrics.QueueCollector`): observing a
 Prometheus histogram costs more than all the rest of the queue.
@@ -34,6 +35,9 @@ LOW_PRIORITY: Final = -100
 
 BASE_DELAY_SECONDS: Final = 0.005
 MAX_DELAY_SECONDS: Final = 1000.0
+
+LOW_TURN: Final = 16
+"""Of so many keys one is of a lower priority, where one waits: live changes must not starve it."""
 
 _VOID_ALARMS: Final = 64
 """How many void alarms may stand in the heap, beside one for each delayed key, before they are cleared away."""
@@ -75,10 +79,11 @@ _Alarm: TypeAlias = tuple[float, int, K]
 class _Band(Generic[K]):
     """The waiting keys of one priority: a line for each namespace, in the order of their turns."""
 
-    __slots__ = ("lines", "priority")
+    __slots__ = ("lines", "passed_over", "priority")
 
     def __init__(self, priority: int) -> None:
         self.priority = priority
+        self.passed_over = 0  # how many keys of a higher priority were taken since one of this was
         self.lines: OrderedDict[str, OrderedDict[K, None]] = OrderedDict()  # none of them is empty
 
 
@@ -135,12 +140,13 @@ class Workqueue(Generic[K]):
             self._join_line(key, priority)
 
     def _enqueue(self, key: K, priority: int, since: float) -> None:
+        self._join_line(key, priority)  # first, as it raises for what is no key
         self._waiting[key] = (priority, since)
-        self._join_line(key, priority)
         if self._getters:
             self._wake_getter()
 
     def _join_line(self, key: K, priority: int) -> None:
+        namespace = key.namespace
         for band in self._bands:
             if band.priority == priority:
                 break
@@ -148,7 +154,6 @@ class Workqueue(Generic[K]):
             band = _Band(priority)
             self._bands.append(band)
             self._bands.sort(key=lambda b: -b.priority)
-        namespace = key.namespace
         line = band.lines.get(namespace)
         if line is None:
             line = band.lines[namespace] = OrderedDict()
@@ -164,7 +169,9 @@ class Workqueue(Generic[K]):
                 self._bands.remove(band)
 
     def _take(self) -> tuple[K, int]:
-        lines = self._bands[0].lines
+        band = self._bands[0] if len(self._bands) == 1 else self._band_whose_turn_it_is()
+        band.passed_over = 0
+        lines = band.lines
         namespace = next(iter(lines))
         line = lines[namespace]
         key, _ = line.popitem(last=False)
@@ -173,12 +180,20 @@ class Workqueue(Generic[K]):
         else:
             del lines[namespace]
             if not lines:
-                del self._bands[0]
+                self._bands.remove(band)
         priority, since = self._waiting.pop(key)
         now = self._now()
         self._processing[key] = now
         self.queue_durations.observe(now - since)
         return key, priority
+
+    def _band_whose_turn_it_is(self) -> _Band[K]:
+        turn = self._bands[0]
+        for lower in self._bands[1:]:
+            lower.passed_over += 1
+            if lower.passed_over >= LOW_TURN and turn is self._bands[0]:
+                turn = lower
+        return turn
 
     async def get(self) -> tuple[K, int]:
         """Return the next key and its priority, waiting for one; call `done` with it afterwards.
