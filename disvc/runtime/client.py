@@ -149,7 +149,7 @@ class Client:
 
     async def get(self, resource: Resource[T], name: str, namespace: str = "") -> Object[T]:
         """Return one object as the server has it now. Raises `NotFound`."""
-        answer = await self._call("get", "GET", resource, namespace, name)
+        answer = await self._call("get", "GET", resource, namespace, _named("get", resource, name))
         return resource.read(answer.body)
 
     async def list(
@@ -278,9 +278,9 @@ class Client:
         Raises `Conflict`, `NotFound`, `Invalid`.
         """
         body = resource.write(value)
-        metadata = body["metadata"]
+        metadata = body.get("metadata") or {}
         return await self._write(
-            "update", "PUT", resource, metadata.get("namespace", ""), metadata["name"], subresource, body=body
+            "update", "PUT", resource, metadata.get("namespace", ""), metadata.get("name", ""), subresource, body=body
         )
 
     async def update_status(self, resource: Resource[T], value: T | Mapping[str, Any]) -> Object[T]:
@@ -320,14 +320,14 @@ class Client:
         https://kubernetes.io/docs/reference/using-api/server-side-apply/
         """
         body = resource.write(value)
-        metadata = body["metadata"]
+        metadata = body.get("metadata") or {}
         query = {"force": "true"} if force else {}
         return await self._write(
             "apply",
             "PATCH",
             resource,
             metadata.get("namespace") or namespace,
-            metadata["name"],
+            metadata.get("name", ""),
             subresource,
             body=body,
             content=_APPLY_PATCH,
@@ -351,6 +351,7 @@ class Client:
         `NotFound` where there is no object. `propagation` is what happens to its dependents: `Background`,
         `Foreground` or `Orphan`.
         """
+        _named("delete", resource, name)
         options: dict[str, Any] = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
@@ -400,6 +401,7 @@ class Client:
         query: Mapping[str, str] | None = None,
         on_collection: bool = False,
     ) -> Object[T]:
+        _named(verb, resource, name)
         query = {"fieldManager": self._field_manager, **(query or {})}
 
         async def written() -> Object[T]:
@@ -538,6 +540,15 @@ def _repeatable(error: BaseException, *, is_read: bool) -> bool:
             return False  # a reflector knows better what to do about that
         return isinstance(error, AnswerLost | ServerError)
     return isinstance(error, ServiceUnavailable) and error.retry_after is not None
+
+
+def _named(verb: str, resource: Resource[Any], name: object) -> str:
+    """Return the name. Without one the address is that of the collection: a DELETE would delete all there is."""
+    if not isinstance(name, str):
+        raise TypeError(f"{verb} {resource}: the name is {name!r}; give a str")
+    if not name:
+        raise ValueError(f"{verb} {resource}: the object has no name; give metadata.name")
+    return name
 
 
 def _selection(label_selector: str, field_selector: str) -> dict[str, str]:

@@ -18,6 +18,7 @@ What it promises:
 from __future__ import annotations
 
 import asyncio
+import inspect
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
@@ -241,6 +242,8 @@ class Controller:
                 self._running.discard(key)
                 active.dec()
                 queue.done(key)
+            # A reconcile that waits for nothing must not keep signals, watches and the lease waiting.
+            await asyncio.sleep(0)
 
     async def _reconcile(self, key: Key, priority: int) -> None:
         metrics, queue, clock = self._metrics, self.queue, self._environment.clock
@@ -279,7 +282,10 @@ class Controller:
         cause = None
         try:
             async with limit:
-                result = await self.reconciler.reconcile(key)
+                reconcile: Any = self.reconciler.reconcile(key)
+                if not inspect.isawaitable(reconcile):
+                    raise TypeError("reconcile() returned what cannot be awaited; define it with `async def`")
+                result = await reconcile
             if not limit.expired():
                 return _seconds(result)
         except Exception as error:

@@ -92,6 +92,10 @@ class Manager:
         environment: Environment | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
+        if isinstance(namespaces, str):
+            raise TypeError(f"namespaces={namespaces!r}: give a sequence of names, [{namespaces!r}]")
+        if resync_seconds < 0 or grace_seconds < 0:
+            raise ValueError(f"{resync_seconds=}, {grace_seconds=}: give 0 or more seconds")
         self.environment = environment or Environment()
         self.metrics = Metrics(registry)
         self.addresses: dict[str, str] = {}

@@ -173,6 +173,8 @@ class Resource(Generic[T]):
 
         They are filled in because the items of a list do not carry them.
         """
+        if isinstance(value, Object):
+            raise TypeError(f"{value!r} cannot be written as it is: change what its decode() gives, and pass that")
         dump = getattr(value, "model_dump", None)  # a pydantic model
         body = dump(mode="json", by_alias=True, exclude_none=True) if dump else msgspec.to_builtins(value)
         return {"apiVersion": self.api_version, "kind": self.kind, **body}

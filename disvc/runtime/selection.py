@@ -99,6 +99,9 @@ class Selection(Generic[T]):
     transform: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
+        namespaces: object = self.namespaces
+        if isinstance(namespaces, str):
+            raise TypeError(f"namespaces={namespaces!r}: give a sequence of names, ({namespaces!r},)")
         _requirements(_REQUIREMENT, self.label_selector)
         _requirements(_FIELD, self.field_selector)
         object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))) if self.resource.namespaced else ())

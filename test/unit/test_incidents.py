@@ -6,15 +6,16 @@ import asyncio
 import itertools
 from contextlib import asynccontextmanager, suppress
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from kubernetes_asyncio.client import Configuration
 from structlog.testing import capture_logs
 
+from disvc.runtime.client import Client
 from disvc.runtime.configuration import ConfigurationSource
 from disvc.runtime.connection import Connection
-from disvc.runtime.controller import Controller, Watch
+from disvc.runtime.controller import Controller, Result, Watch
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import AnswerLost, ConfigurationError, LeadershipLost
 from disvc.runtime.leader_election import LEASES, LeaderElection
@@ -54,7 +55,7 @@ def log() -> Iterator[Log]:
 class Reconciler:
     """Reconciles with a function."""
 
-    def __init__(self, function: Callable[[Key], Awaitable[None]]) -> None:
+    def __init__(self, function: Callable[[Key], Awaitable[Result | None]]) -> None:
         self._function = function
 
     async def reconcile(self, request: Key) -> None:
@@ -76,7 +77,7 @@ class World:
         )
         self.stop = asyncio.Event()
 
-    def add(self, function: Callable[[Key], Awaitable[None]], **options: Any) -> Controller:
+    def add(self, function: Callable[[Key], Awaitable[Result | None]], **options: Any) -> Controller:
         """Reconcile SITES with a function."""
         controller = Controller("sites", for_=SITES, reconciler=Reconciler(function), **options)
         self.manager.add(controller)
@@ -385,3 +386,36 @@ async def test_a_certificate_that_cannot_be_read_at_a_renewal_is_a_configuration
             await connection._renewed(connection._credentials)
     finally:
         await connection.close()
+
+
+@pytest.mark.parametrize("name", ["", None])
+@in_virtual_time
+async def test_a_delete_without_a_name_deletes_nothing_where_it_once_emptied_the_namespace(name: Any) -> None:
+    server = StubServer()
+    client = Client(server.transport())
+    with pytest.raises((ValueError, TypeError), match="delete sites"):
+        await client.delete(SITES, name, "default")
+    with pytest.raises((ValueError, TypeError), match="get sites"):
+        await client.get(SITES, name, "default")
+    assert server.calls == []
+
+
+@in_virtual_time
+async def test_a_reconcile_that_asks_for_itself_at_once_and_waits_for_nothing_does_not_hold_up_the_stop() -> None:
+    world = World()
+    world.server.put(SITES, "a", "default")
+
+    async def reconcile(_: Key) -> Result:
+        return Result(requeue_after=0)
+
+    world.add(reconcile)
+    async with world.running():
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0, world.stop.set)
+
+
+def test_a_single_namespace_given_as_a_text_is_refused_where_it_once_was_read_letter_by_letter() -> None:
+    with pytest.raises(TypeError, match=r"\['default'\]"):
+        Manager(StubServer().transport(), namespaces="default")
+    with pytest.raises(TypeError, match=r"\('default',\)"):
+        Selection(SITES, namespaces=cast("tuple[str, ...]", "default"))
