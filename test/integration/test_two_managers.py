@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Protocol
 import pytest
 
 from disvc.runtime import Client, Resource, connect
-from disvc.testing.faults import HalfOpen, LoseAnswer
-from disvc.testing.match import Match
+from disvc.testing.faults import Delay, HalfOpen, LoseAnswer
+from disvc.testing.match import WRITES, Match
 from disvc.testing.program import Program
 from disvc.testing.proxy import FaultProxy
 
@@ -192,6 +192,9 @@ async def test_a_partitioned_leader_stops_and_what_the_network_held_up_is_refuse
     start: Start, proxy: FaultProxy
 ) -> None:
     first, second = await two(start, *SHORT, proxy=proxy)
+    # So that writes are under way in the network at the moment when it breaks.
+    proxy.inject(Match(resource="configmaps", where=lambda request: request.verb in WRITES), Delay(1.0))
+    await asyncio.sleep(0.7)
     proxy.freeze()
     assert await first.process.ended() == LEASE_LOST
     assert first.process.log[-1]["kind"] == "LeadershipLost"
