@@ -217,7 +217,7 @@ class Reflector(Generic[T]):
         selection = self._selection
         version = "" if self._newest else self.version or "0"
         items: list[Object[T]] = []
-        token = ""
+        limit, token = _PAGE, ""
         while True:
             try:
                 page = await self._client.list(
@@ -225,7 +225,7 @@ class Reflector(Generic[T]):
                     self.namespace,
                     label_selector=selection.label_selector,
                     field_selector=selection.field_selector,
-                    limit=_PAGE,
+                    limit=limit,
                     continue_token=token,
                     resource_version=version,
                     on_undecodable=self._undecodable,
@@ -235,14 +235,8 @@ class Reflector(Generic[T]):
                     raise
                 # The pages' common version is compacted: all of it at once, as client-go's pager does.
                 self._log.info("continue token is too old; listing everything at once")
-                items = []
-                page = await self._client.list(
-                    selection.resource,
-                    self.namespace,
-                    label_selector=selection.label_selector,
-                    field_selector=selection.field_selector,
-                    on_undecodable=self._undecodable,
-                )
+                items, limit, token, version = [], 0, "", ""
+                continue
             self._heard()
             items += page.items if selection.transform is None else [selection.read(obj.raw) for obj in page.items]
             token = page.continue_token
