@@ -1,0 +1,1 @@
+"""The types of `DistributedInferenceService`, serving.kserve.io/v1alpha1. Start at `types`."""

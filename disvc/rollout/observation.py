@@ -1,0 +1,71 @@
+"""What the reconcilers have seen, as the phase machine is told it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from datetime import datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong with a member."""
+
+    reason: str
+    """In CamelCase, as Kubernetes or KServe name it: ImagePullBackOff, OOMKilled, BlockedByFailedLoad."""
+    message: str
+    """What is wrong, in one sentence without a full stop, and without the member's name."""
+    look_at: str
+    """What to look at next: a command, with namespace."""
+    since: datetime | None = None
+    failing: bool = True
+    """False: it may be just what starting up looks like (a pod that waits for a node, a slow webhook)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One InferenceService that this DISVC controls (by UID)."""
+
+    name: str
+    revision: str
+    """The revision's name, by the member's label."""
+    index: int
+    hash: str
+    deleting: bool = False
+    ready: bool = False
+    """By KServe's own conditions; what serves is what the EndpointSlices say."""
+    problem: Problem | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routes:
+    """Where the stable addresses point: names of revisions."""
+
+    service: str | None = None
+    """The revision that Service NAME selects; None: there is no such Service of ours, or it selects none."""
+    ingress: str | None = None
+    """The revision whose Service the Ingress has as backend; None: there is no Ingress of ours, or another backend."""
+
+    def touch(self, revision: str) -> bool:
+        """Whether any of them points at the revision."""
+        return revision in (self.service, self.ingress)
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """One look at everything that belongs to one DISVC."""
+
+    members: tuple[Member, ...] = ()
+    endpoints: Mapping[str, int] = field(default_factory=dict)
+    """Of each revision, by name: how many ready addresses its Service has."""
+    routes: Routes = Routes()
+    """As the caches have them."""
+    live_routes: Routes | None = None
+    """As the server had them just now; None: it was not asked."""
+
+    def of(self, revision: str) -> tuple[Member, ...]:
+        """Return a revision's members, those being deleted included."""
+        return tuple(member for member in self.members if member.revision == revision)
