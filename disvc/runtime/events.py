@@ -4,8 +4,13 @@ What is promised: `EventRecorder.event()` never waits, and never raises for what
 arguments that the API would refuse. Events are best effort: what cannot be sent is dropped, counted, and logged
 once in a while.
 
+Names begin with the time and sort by it, as client-go's: people see Events of events.k8s.io/v1 in the order of
+their names, as `kubectl describe` sorts by lastTimestamp only, which these do not have. Those of one recorder are in
+the order in which they were recorded, also at one instant, and when the wall clock goes back.
+
 Series, as in client-go's tools/events. Events are the same ("isomorphic") when type, reason, action, regarding,
-related and reporter are, whatever their note. The first one is created; the first repeat makes it a series with
+related and reporter are, whatever their note and, unlike in client-go, the resourceVersions: who writes an object's
+status and then repeats an Event would never have a series. The first one is created; the first repeat makes it one with
 count 2; further repeats are only counted here, and the server is told every 30 minutes, as well as when the
 series ends: after 6 minutes without a repeat, or at shutdown. An Event that is gone from the server by then (they
 live for an hour) is created again.
@@ -23,6 +28,7 @@ import math
 import re
 import socket
 from collections import OrderedDict, deque
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Literal, get_args
 
 import msgspec
@@ -44,8 +50,6 @@ from disvc.runtime.objects import Key, Object, Resource
 from disvc.runtime.timestamps import micro_time
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from structlog.typing import FilteringBoundLogger
 
     from disvc.runtime.client import Client
@@ -73,6 +77,9 @@ _ATTEMPTS = 12
 _FIRST_BACKOFF_SECONDS = 0.5
 _LONGEST_BACKOFF_SECONDS = 20.0
 _LOG_EVERY_SECONDS = 60.0
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
 
 DROPPED: Final = ("queue_full", "unreachable", "rejected", "forbidden", "namespace_terminating", "shutdown")
 """Why an Event was given up: the values of the label `reason` of `disvc_events_dropped_total`."""
@@ -116,14 +123,20 @@ class _Kind(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     reporting_controller: str
     reporting_instance: str
 
+    def of_any_version(self) -> _Kind:
+        return msgspec.structs.replace(
+            self, regarding=_of_any_version(self.regarding), related=self.related and _of_any_version(self.related)
+        )
+
 
 class _Series:
-    """One Event of the server and how often it happened."""
+    """One Event of the server and how often it happened; `kind` names the versions of the first time."""
 
     __slots__ = (
         "count",
         "created",
         "event_time",
+        "identity",
         "key",
         "kind",
         "last_observed",
@@ -134,7 +147,8 @@ class _Series:
         "told_at",
     )
 
-    def __init__(self, kind: _Kind, key: Key, note: str, now: datetime) -> None:
+    def __init__(self, identity: _Kind, kind: _Kind, key: Key, note: str, now: datetime) -> None:
+        self.identity = identity
         self.kind = kind
         self.key = key
         self.note = note
@@ -186,6 +200,7 @@ class EventRecorder:
         self._environment = client.environment
         self._series: OrderedDict[_Kind, _Series] = OrderedDict()  # the one that happened longest ago first
         self._queue: deque[_Series] = deque()
+        self._last_stamp = 0
         self._over = False  # nobody sends any more
         self._work = asyncio.Event()
         self._idle = asyncio.Event()
@@ -225,30 +240,33 @@ class EventRecorder:
     def _observe(self, kind: _Kind, note: str) -> None:
         self._end_old_series()
         now = self._environment.clock.monotonic()
-        series = self._series.get(kind)
+        identity = kind.of_any_version()
+        series = self._series.get(identity)
         if series is None:
             if len(self._queue) >= _QUEUED:
                 self._drop("queue_full", kind.regarding, f"more than {_QUEUED} events wait to be sent")
                 return
             wall = self._environment.clock.now()
-            key = Key(kind.regarding.namespace or "default", self._name(kind.regarding.name))
-            series = self._series[kind] = _Series(kind, key, note, wall)
+            key = Key(kind.regarding.namespace or "default", self._name(kind.regarding.name, wall))
+            series = self._series[identity] = _Series(identity, kind, key, note, wall)
             if len(self._series) > _SERIES:
                 self._end(next(iter(self._series.values())))
         else:
-            self._series.move_to_end(kind)
+            self._series.move_to_end(identity)
             series.last_observed = self._environment.clock.now()
         series.count += 1
         series.last_observed_at = now
         if series.told < min(series.count, 2) or now - series.told_at >= _REFRESH_SECONDS:
             self._enqueue(series)
 
-    def _name(self, about: str) -> str:
-        """Return a new Event's name: the object's and, as many Events happen at one time, a random number."""
-        name = f"{about}.{self._environment.random.getrandbits(64):016x}"
+    def _name(self, about: str, now: datetime) -> str:
+        """Return a new Event's name: the object's, nanoseconds since the epoch, and what no other process has."""
+        self._last_stamp = max(self._last_stamp + 1, (now - _EPOCH) // _MICROSECOND * 1000)
+        stamp = f"{self._last_stamp:016x}{self._environment.random.getrandbits(32):08x}"
+        name = f"{about}.{stamp}"
         if len(name) <= _LONGEST_SUBDOMAIN and _SUBDOMAIN.fullmatch(name):
             return name
-        return self._environment.new_uid()  # `system:node` and `2001:db8::1` are names of objects, too
+        return stamp  # `system:node` and `2001:db8::1` are names of objects, too
 
     def _enqueue(self, series: _Series) -> None:
         if series.queued:
@@ -264,7 +282,7 @@ class EventRecorder:
             self._end(oldest)
 
     def _end(self, series: _Series) -> None:
-        del self._series[series.kind]
+        del self._series[series.identity]
         if series.count != series.told:
             self._enqueue(series)
 
@@ -323,12 +341,12 @@ class EventRecorder:
             await retrying(self._write, series)
         except RuntimeFailure as error:
             self._drop(_reason(error), series.kind.regarding, str(error))
-            if not series.created and self._series.get(series.kind) is series:
-                del self._series[series.kind]  # the next one is new to the server
+            if not series.created and self._series.get(series.identity) is series:
+                del self._series[series.identity]  # the next one is new to the server
             series.queued = False
         else:
             series.queued = False
-            ended = self._series.get(series.kind) is not series
+            ended = self._series.get(series.identity) is not series
             if series.told < (series.count if ended else min(series.count, 2)):
                 self._enqueue(series)  # it happened again while it was being sent
 
@@ -382,6 +400,10 @@ def _reason(error: RuntimeFailure) -> str:
     if isinstance(error, NotFound):  # of a create: the namespace has gone altogether
         return "namespace_terminating"
     return "forbidden" if isinstance(error, Forbidden) else "rejected"
+
+
+def _of_any_version(reference: ObjectReference) -> ObjectReference:
+    return msgspec.structs.replace(reference, resource_version="")
 
 
 def _reference(argument: str, value: Object[Any] | ObjectReference) -> ObjectReference:

@@ -72,6 +72,20 @@ async def test_kubectl_shows_an_event_and_its_count(control_plane: ControlPlane,
     assert "<unknown>" not in listed
 
 
+async def test_kubectl_describe_shows_the_events_of_an_object_in_the_order_in_which_they_happened(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    reasons = [f"Step{n}" for n in range(15)]
+    async with reporter(control_plane) as web:
+        obj = await web.object(namespace)
+        for reason in reasons:
+            web.recorder.event(obj, "Normal", reason, "Stepping", "It goes on")
+        web.recorder.event(obj, "Normal", "Step3", "Stepping", "It goes on")
+        await web.sent()
+    described = await control_plane.kubectl("describe", "configmap", "web", "-n", namespace)
+    assert re.findall(r"Normal +(Step\d+) ", described) == reasons, described
+
+
 async def test_kubectl_shows_the_event_of_a_cluster_scoped_object(control_plane: ControlPlane, namespace: str) -> None:
     async with reporter(control_plane) as web:
         uid = (
