@@ -130,6 +130,15 @@ class Manager:
         self._started = False
         self._led = False
 
+    @property
+    def namespaces(self) -> tuple[str, ...]:
+        """The namespaces that it is limited to; empty for all.
+
+        For `Selection`s of an embedded set of controllers: its children have labels of their own, so that the manager's
+        `label_selector` would leave them out, but they must not be looked for in namespaces of other managers.
+        """
+        return self._namespaces
+
     def _new_client(self, transport: Transport, **options: Any) -> Client:
         return Client(
             transport,

@@ -21,6 +21,7 @@ from disvc.runtime.errors import ConfigurationError, LeadershipLost, RuntimeFail
 from disvc.runtime.leader_election import LEASES, LeaderElection
 from disvc.runtime.manager import FLUSH_SECONDS, Manager
 from disvc.runtime.objects import Key, Resource
+from disvc.runtime.selection import Selection
 from disvc.testing.clock import VirtualClock, in_virtual_time
 from disvc.testing.stub import Call, StubServer
 
@@ -265,6 +266,19 @@ async def test_a_cache_asked_for_at_each_reconcile_is_the_same_one_and_costs_not
         assert all(cache is caches[0] for cache in caches)
         (informer,) = world.manager.informers._informers.values()
         assert len(informer._subscriptions) == 2  # the controller's and that of all these
+
+
+@in_virtual_time
+async def test_children_are_selected_in_the_managers_namespaces_and_not_by_its_labels() -> None:
+    world = World(namespaces=["default"], label_selector="team=x")
+    world.server.put(PAGES, "a", "default")
+    world.server.put(PAGES, "a", "other")
+    children = world.manager.cache(Selection(PAGES, world.manager.namespaces))
+    async with world.running():
+        await asyncio.sleep(1)
+        assert [child.key for child in children] == [A]
+    with pytest.raises(AttributeError, match="no setter"):
+        world.manager.namespaces = ("other",)  # type: ignore[misc]
 
 
 # What fails.
