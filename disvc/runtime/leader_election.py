@@ -71,7 +71,7 @@ def _namespace_of_this_pod() -> str:
     except OSError as error:
         raise ConfigurationError(
             "leader election needs a namespace for its Lease, and this process does not run in a pod "
-            f"({_NAMESPACE_FILE} cannot be read): pass LeaderElection(namespace=...)"
+            f"({_NAMESPACE_FILE} cannot be read): pass --leader-election-namespace, or LeaderElection(namespace=...)"
         ) from error
 
 
