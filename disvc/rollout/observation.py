@@ -26,6 +26,20 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why the operator could not make, change or remove something."""
+
+    reason: str
+    """In CamelCase: NameConflict, QuotaExceeded, WebhookUnavailable."""
+    message: str
+    """What it was, with kind and name, and what to do."""
+    needs_person: bool
+    """Whether it will not go away by waiting."""
+    retry_seconds: float
+    """When to try again, should nothing happen before."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """One InferenceService that this DISVC controls (by UID)."""
 
@@ -65,6 +79,8 @@ class Observation:
     """As the caches have them."""
     live_routes: Routes | None = None
     """As the server had them just now; None: it was not asked."""
+    wants_ingress: bool = True
+    """Whether there should be an Ingress: one is asked for, and no other DISVC has its host."""
 
     def of(self, revision: str) -> tuple[Member, ...]:
         """Return a revision's members, those being deleted included."""

@@ -1,0 +1,181 @@
+"""Makes, puts back and removes children of one kind: the rules that hold for every kind.
+
+- A child is made by a plain POST. What is there under its name and is not controlled by this DISVC's UID is
+  never adopted, changed or deleted.
+- A live child is changed only where a field that is ours differs, with its resourceVersion.
+- A child is deleted with its UID as precondition.
+- Before the first of these writes of a pass the DISVC is read at the server: this process may be one of two for a
+  moment, and know less than the other. A new DISVC costs no such read, as nothing has been removed before.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from disvc.reconcilers.obstacles import former_child, name_conflict, refusal
+from disvc.reconcilers.resources import DISVCS
+from disvc.rollout.drift import drift
+from disvc.rollout.plan import plan
+from disvc.runtime import AlreadyExists, ApiError, Conflict, Key, NotFound, Result
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Mapping
+
+    from disvc.api.types import DistributedInferenceService
+    from disvc.reconcilers.obstacles import Obstacles
+    from disvc.rollout.observation import Obstacle
+    from disvc.rollout.plan import Plan
+    from disvc.runtime import Cache, Client, Object, Resource
+
+_log = structlog.get_logger("disvc.reconcilers")
+
+
+class Stale(Exception):
+    """The server knows a newer state of the DISVC than this process; it will come by the watch."""
+
+
+class Children:
+    """The children of one kind of one DISVC, for the length of one reconcile."""
+
+    def __init__(
+        self, client: Client, resource: Resource[dict[str, Any]], cache: Cache[dict[str, Any]], obstacles: Obstacles
+    ) -> None:
+        self._client = client
+        self._resource = resource
+        self._cache = cache
+        self._obstacles = obstacles
+
+    def controlled(self, disvc: DistributedInferenceService) -> dict[str, Object[dict[str, Any]]]:
+        """Return the live children by name, those being deleted included."""
+        uid = disvc.metadata.uid
+        owned = self._cache.owned_by(uid)
+        return {obj.metadata.name: obj for obj in owned if (c := obj.metadata.controller) and c.uid == uid}
+
+    async def bring_in_line(
+        self,
+        disvc: DistributedInferenceService,
+        now: Plan,
+        wanted: Iterable[Mapping[str, Any]],
+        remove: Iterable[str],
+        exact: Collection[tuple[str, ...]] = (),
+        *,
+        may_create: bool = True,
+    ) -> Result:
+        """Make `wanted` so and remove the children named in `remove`, in this order. Return when to try again."""
+        key = Key(disvc.metadata.namespace, disvc.metadata.name)
+        found: dict[str, Obstacle] = {}
+        confirmed = _Confirmation(self._client, key, now)
+        try:
+            for value in wanted:
+                name = value["metadata"]["name"]
+                if obstacle := await self._one(key, confirmed, value, exact, may_create=may_create):
+                    found[name] = obstacle
+            for name in remove:
+                await self._remove(disvc, confirmed, name)
+        except Stale:
+            _log.debug("the cached DistributedInferenceService is not the newest; waiting for the watch")
+            return Result(requeue_after=1.0)
+        self._obstacles.tell(key, self._resource.kind, found)
+        return Result(requeue_after=min((o.retry_seconds for o in found.values()), default=None))
+
+    async def _one(
+        self,
+        key: Key,
+        confirmed: _Confirmation,
+        value: Mapping[str, Any],
+        exact: Collection[tuple[str, ...]],
+        *,
+        may_create: bool,
+    ) -> Obstacle | None:
+        name = value["metadata"]["name"]
+        live = self._cache.get(Key(key.namespace, name))
+        try:
+            if live is None:
+                if may_create:
+                    await self._create(confirmed, value)
+                return None
+            if obstacle := foreign(live, confirmed.plan.uid, key.name):
+                return obstacle
+            if live.metadata.deletion_timestamp:
+                return None  # its end is an event
+            patch = drift(value, live.decode(), manager=self._client.field_manager, exact=exact)
+            if patch is not None:
+                await confirmed.check()
+                await self._patch(live, patch)
+        except ApiError as error:
+            if isinstance(error, AlreadyExists):
+                return await self._in_the_way(key, confirmed, name)
+            if isinstance(error, Conflict):
+                raise Stale from error
+            obstacle = refusal(error)
+            if obstacle is None:
+                raise
+            _log.warning("refused by the server", kind=self._resource.kind, child=name, error=str(error))
+            return obstacle
+        return None
+
+    async def _create(self, confirmed: _Confirmation, value: Mapping[str, Any]) -> None:
+        if not confirmed.plan.fresh:
+            await confirmed.check()
+        await self._client.create(self._resource, value)
+        _log.info("created", kind=self._resource.kind, child=value["metadata"]["name"])
+
+    async def _patch(self, live: Object[dict[str, Any]], patch: dict[str, Any]) -> None:
+        metadata = {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version}
+        body = {**patch, "metadata": {**patch.get("metadata", {}), **metadata}}
+        await self._client.patch(self._resource, live.metadata.name, body, live.metadata.namespace)
+        _log.info("put back", kind=self._resource.kind, child=live.metadata.name, patch=patch)
+
+    async def _in_the_way(self, key: Key, confirmed: _Confirmation, name: str) -> Obstacle | None:
+        """Find out what has the name of a child that could not be made, and that the cache does not show yet."""
+        try:
+            live = await self._client.get(self._resource, name, key.namespace)
+        except NotFound:
+            raise Stale from None
+        return foreign(live, confirmed.plan.uid, key.name)
+
+    async def _remove(self, disvc: DistributedInferenceService, confirmed: _Confirmation, name: str) -> None:
+        live = self.controlled(disvc).get(name)
+        if live is None or live.metadata.deletion_timestamp:
+            return
+        await confirmed.check()
+        try:
+            await self._client.delete(self._resource, name, disvc.metadata.namespace, uid=live.metadata.uid)
+        except (NotFound, Conflict):
+            return  # it is gone, and so maybe is another one under its name, which is not ours to remove
+        _log.info("deleted", kind=self._resource.kind, child=name)
+
+
+class _Confirmation:
+    """Makes sure, once in a pass and only if something is to be written, that the plan is that of the server."""
+
+    def __init__(self, client: Client, key: Key, plan: Plan) -> None:
+        self.plan = plan
+        self._client = client
+        self._key = key
+        self._done = False
+
+    async def check(self) -> None:
+        """Raise `Stale` where the DISVC is another one, or asks for something else, than this process knows."""
+        if self._done:
+            return
+        try:
+            live = await self._client.get(DISVCS, self._key.name, self._key.namespace)
+        except NotFound:
+            raise Stale from None
+        if live.metadata.deletion_timestamp or plan(live.decode()) != self.plan:
+            raise Stale
+        self._done = True
+
+
+def foreign(live: Object[Any], uid: str, name: str) -> Obstacle | None:
+    """Return what is in the way where a live object is not a child of the DISVC with this UID and name."""
+    controller = live.metadata.controller
+    if controller is not None and controller.uid == uid:
+        return None
+    kind = live.resource.kind
+    if controller is not None and (controller.kind, controller.name) == (DISVCS.kind, name):
+        return former_child(kind, live.metadata.name)
+    return name_conflict(kind, live.metadata.name)

@@ -1,0 +1,110 @@
+"""What must exist, told by the recorded phase: what the reconcilers of InferenceServices, Services and routes obey.
+
+| phase             | revisions that exist            | the routes point at |
+| ----------------- | ------------------------------- | ------------------- |
+| Initializing      | target                          | target              |
+| Stable            | active                          | active              |
+| Progressing       | active and target (1)           | active              |
+| AwaitingPromotion | active and target               | active              |
+| Switching         | active and target               | target              |
+| Draining          | active and previous             | active              |
+| RollingBack       | active and target (2)           | active              |
+| Failed            | active; with Hold target, too   | active              |
+| Failed, no active | target                          | target              |
+
+With the strategy Recreate (1) of the active revision only its Service exists, and (2) of the target only its
+Service. A revision that is not in the table is removed.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from disvc.api.spec import OnFailure, StrategyType
+from disvc.api.status import Phase, Revision
+from disvc.rollout.names import STOP_ANNOTATION
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable
+
+    from disvc.api.types import DistributedInferenceService
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What must exist of one DISVC. Two plans that are equal ask for the same."""
+
+    uid: str
+    generation: int
+    revisions: tuple[Revision, ...] = ()
+    """Whose Services exist."""
+    staffed: tuple[Revision, ...] = ()
+    """Whose members exist."""
+    routed: Revision | None = None
+    """Where the stable addresses point."""
+    replicas: int = 0
+    """Members of each staffed revision."""
+    alone: bool = False
+    """Whether no member is made while one of another revision exists, as there is no room for both."""
+    fresh: bool = False
+    """Whether nothing has existed before: nothing but scaling down has ever removed anything."""
+
+    def may_create(self, revision: Revision, existing: Collection[str]) -> bool:
+        """Whether members of a revision may be made now. `existing`: the revisions of all members there are.
+
+        Never are more than two revisions alive: a new one waits until a superseded one is gone. What has the
+        traffic is repaired at once.
+        """
+        others = set(existing) - {revision.name}
+        if self.alone:
+            return not others
+        return revision == self.routed or others <= {other.name for other in self.staffed}
+
+
+def stopped(disvc: DistributedInferenceService) -> bool:
+    """Whether the annotation that stops an InferenceService stands on the DISVC, where it means the same."""
+    return disvc.metadata.annotations.get(STOP_ANNOTATION, "").lower() == "true"
+
+
+def replicas(disvc: DistributedInferenceService) -> int:
+    """Return how many members each live revision is to have."""
+    return 0 if stopped(disvc) else disvc.spec.replicas
+
+
+def plan(disvc: DistributedInferenceService) -> Plan:
+    """Return what must exist, by what is recorded; nothing at all while nothing is recorded."""
+    status, strategy = disvc.status, disvc.spec.deployment_strategy
+    active, target = status.active_revision, status.target_revision
+    previous = status.rollout.previous_revision if status.rollout else None
+    recreate = strategy.type is StrategyType.RECREATE
+    revisions: Iterable[Revision | None]
+    staffed: Iterable[Revision | None]
+    match status.phase:
+        case None:
+            revisions = staffed = ()
+        case Phase.PROGRESSING | Phase.ROLLING_BACK if recreate:
+            revisions = (active, target)
+            staffed = (target if status.phase is Phase.PROGRESSING else active,)
+        case Phase.STABLE:
+            revisions = staffed = (active,)
+        case Phase.DRAINING:
+            revisions = staffed = (active, previous)
+        case Phase.FAILED if active is not None and strategy.on_failure is OnFailure.ROLLBACK:
+            revisions = staffed = (active,)
+        case _:
+            revisions = staffed = (active, target)
+    return Plan(
+        uid=disvc.metadata.uid,
+        generation=disvc.metadata.generation,
+        revisions=_given(revisions),
+        staffed=_given(staffed),
+        routed=target if active is None or status.phase is Phase.SWITCHING else active,
+        replicas=replicas(disvc),
+        alone=recreate and status.phase in (Phase.PROGRESSING, Phase.ROLLING_BACK),
+        fresh=status.phase is Phase.INITIALIZING,
+    )
+
+
+def _given(revisions: Iterable[Revision | None]) -> tuple[Revision, ...]:
+    return tuple(dict.fromkeys(revision for revision in revisions if revision is not None))
