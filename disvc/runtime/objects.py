@@ -7,7 +7,7 @@ and hand to the client.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, cast
@@ -120,7 +120,7 @@ class Resource(Generic[T]):
     """A kind of object and where the API server keeps it.
 
     `model` is what `Object.decode` gives: `dict` (as JSON has it), a `msgspec.Struct`, a dataclass, a
-    TypedDict, or a pydantic model.
+    TypedDict, or a pydantic model. `install_hint` tells a person what to do where the server does not know the kind.
 
         CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
         DEPLOYMENTS = Resource("apps/v1", "Deployment", "deployments", model=Deployment)
@@ -131,6 +131,7 @@ class Resource(Generic[T]):
     plural: str
     namespaced: bool = True
     model: type[T] = cast("type[T]", dict)  # noqa: RUF009 - `cast` gives what it gets
+    install_hint: str = field(default="", compare=False)
 
     @property
     def group(self) -> str:

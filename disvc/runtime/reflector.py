@@ -206,7 +206,10 @@ class Reflector(Generic[T]):
         elif isinstance(error, Unauthorized):
             hint = "the server does not accept these credentials; are they expired?"
         elif isinstance(error, NotFound):
-            hint = f"is the CustomResourceDefinition {self._selection.resource} installed? waiting for it"
+            resource = self._selection.resource
+            hint = f"is the CustomResourceDefinition {resource} installed? waiting for it"
+            if resource.install_hint:
+                hint += f"; {resource.install_hint}"
         self._log.warning(
             "list or watch failed", error=str(error) or type(error).__name__, hint=hint, retry_in=round(delay, 1)
         )

@@ -838,6 +838,16 @@ async def test_a_refusal_is_reported_with_what_to_do_the_first_time_and_then_at_
 
 
 @in_virtual_time
+async def test_a_kind_that_is_not_installed_is_reported_with_what_its_resource_says_about_installing_it() -> None:
+    sites = Resource("example.com/v1", "Site", "sites", install_hint="kubectl apply -f sites.yaml")
+    run = await reflect(refused(404, "NotFound"), initial(5, "a"), selection=Selection(sites))
+    assert run.warnings[0]["hint"] == (
+        "is the CustomResourceDefinition sites.example.com installed? waiting for it; kubectl apply -f sites.yaml"
+    )
+    assert sites == Resource("example.com/v1", "Site", "sites"), "it says nothing about what the resource is"
+
+
+@in_virtual_time
 async def test_a_resource_that_disappears_and_comes_back_is_synchronised_anew() -> None:
     run = await reflect(stream(bookmark(5, end=True), added("a", 6), 2.0), refused(404), initial(20), seconds=60)
     assert run.sink.told[-1] == ("replace", {}, "20")
