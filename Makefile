@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup test lint types bench-runtime clean
+.PHONY: help setup generate test lint types bench-runtime clean
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -13,6 +13,9 @@ $(STAMP): pyproject.toml hack/constraints.txt
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c hack/constraints.txt -e '.[dev]'
 	@touch $@
+
+generate: $(STAMP) ## write what is made from the code: the CustomResourceDefinition
+	$(VENV)/bin/python hack/generate.py
 
 test: $(STAMP) ## run every test, on a real kube-apiserver where one is needed
 	$(VENV)/bin/pytest --numprocesses=3 --dist=worksteal

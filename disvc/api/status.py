@@ -16,7 +16,7 @@ from disvc.api.model import Model
 
 
 class Phase(StrEnum):
-    """Where a rollout is; the machine that moves it is `disvc.rollout.machine`."""
+    """Where a rollout is. `disvc.rollout.machine` moves it."""
 
     INITIALIZING = "Initializing"
     """The first revision is being made. Nothing has served yet."""
@@ -43,8 +43,11 @@ class Revision(Model):
     """Names one revision: its ControllerRevision, its number, and the hash of its template."""
 
     name: str
+    """The name of its ControllerRevision and of its Service: the DistributedInferenceService's, -v and the number."""
     number: int
+    """Counts up from 1. No number comes twice."""
     hash: str
+    """The hash of its template."""
 
 
 class Rollout(Model):
@@ -71,34 +74,59 @@ class Rollout(Model):
 
 
 class Condition(Model):
-    """A metav1.Condition."""
+    """A metav1.Condition: one thing that is so, is not so, or is not known."""
 
     type: str
+    """Which it is: Available, TrafficReady, Ready, Reconciling or Stalled."""
     status: Literal["True", "False", "Unknown"]
+    """True, False or Unknown."""
     observed_generation: int = 0
+    """The metadata.generation that it was found for."""
     last_transition_time: Time
+    """When the status changed last."""
     reason: str
+    """Why, as one word in CamelCase."""
     message: str = ""
+    """Why, in words: which member, what is wrong with it, since when, and what to look at next."""
 
 
 class Address(Model):
     """Where the service is reached within the cluster."""
 
     url: str
+    """The URL of the active revision's Service."""
 
 
 class DistributedInferenceServiceStatus(Model):
-    """What is known of the service."""
+    """What the operator has found. Nobody else writes it."""
 
     observed_generation: int = 0
+    """The metadata.generation that the rest was found for."""
     phase: Phase | None = None
+    """Where the rollout is. Stable: the active revision is the one that the spec asks for."""
     url: str | None = None
+    """Where requests go, from outside the cluster if there is a way in."""
     address: Address | None = None
+    """Where requests go from within the cluster."""
     replicas: int = 0
+    """How many members exist."""
     ready_replicas: int = 0
+    """How many members are ready."""
     updated_replicas: int = 0
+    """How many members of the target revision exist."""
+    ready: str = ""
+    """Ready members of those that are wanted, like 2/3; for the column READY."""
     selector: str = ""
+    """The label selector of the pods, for the scale subresource."""
     active_revision: Revision | None = None
+    """The revision that has the traffic."""
     target_revision: Revision | None = None
+    """The revision that the spec asks for."""
     rollout: Rollout | None = None
-    conditions: list[Condition] = Field(default_factory=list)
+    """The rollout under way, or the last one where it failed. Absent when all is done."""
+    conditions: list[Condition] = Field(
+        default_factory=list,
+        json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["type"]},
+    )
+    """Available: the active revision serves. TrafficReady: the routes point where they should. Ready: what the spec
+    asks for is rolled out and serves. Reconciling: a rollout is under way. Stalled: a person is needed."""
