@@ -1,16 +1,19 @@
-"""Gives a user rights by RBAC, and tells when they are in force."""
+"""Gives a user rights by RBAC, tells when they are in force, and reads them from manifests."""
 
 from __future__ import annotations
 
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
     from disvc.testing.users import User
 
-__all__ = ["grant"]
+__all__ = ["grant", "rules_in"]
 
 _RBAC = "rbac.authorization.k8s.io"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
@@ -56,3 +59,12 @@ def grant(admin: User, name: str, rules: Sequence[Mapping[str, Sequence[str]]]) 
         "spec": {"user": name, "nonResourceAttributes": {"path": marker, "verb": "get"}},
     }
     return lambda: bool(admin.call("POST", _REVIEWS, review)["status"]["allowed"])
+
+
+def rules_in(*manifests: Path) -> list[dict[str, Any]]:
+    """Return the PolicyRules of all ClusterRoles and Roles in YAML files, for `ControlPlane.user`.
+
+    So a program under test runs with the rights that its manifests give it, and no others.
+    """
+    documents = [document for file in manifests for document in yaml.safe_load_all(file.read_text())]
+    return [rule for document in documents if document["kind"] in {"ClusterRole", "Role"} for rule in document["rules"]]

@@ -49,7 +49,12 @@ async def seen(audit: AuditLog, *, user: str, resource: str, verb: str) -> None:
 def overlay(namespace: str, tmp_path: Path) -> Path:
     """A kustomization of config/rbac for a namespace of the test's own."""
     base = os.path.relpath(RBAC, tmp_path)
-    kustomization = {"resources": [base], "namespace": namespace, "nameSuffix": f"-{namespace}"}
+    kustomization = {
+        "resources": [base],
+        "namespace": namespace,
+        "namePrefix": "disvc-",
+        "nameSuffix": f"-{namespace}",
+    }
     (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
     return tmp_path
 
@@ -93,5 +98,4 @@ async def test_a_manager_needs_the_rights_in_config_rbac_and_no_more(
         for verb in rule["verbs"]
     }
     assert {(call.resource, call.verb) for call in audit.calls(user=user)} == granted
-    for kind in ("clusterrole", "clusterrolebinding"):
-        await control_plane.kubectl("delete", kind, f"disvc-events-{namespace}")
+    await control_plane.kubectl("delete", "-k", str(overlay), "--wait=false")
