@@ -5,6 +5,7 @@
 
 What it promises:
 - SIGTERM and SIGINT end it cleanly: `run()` returns, and the process exits with 0. A second signal kills it.
+  Of several managers in one process each is ended by the one signal, see `signals`.
 - No task outlives `run()`, and none dies unnoticed: a task that fails ends the process with its error, and so
   does one that goes on for `CANCEL_SECONDS` after it was cancelled; only that one is left behind.
 - A lost lease ends the process (`LeadershipLost`), at once and without a grace, and until it has ended
@@ -16,8 +17,7 @@ What it promises:
 from __future__ import annotations
 
 import asyncio
-import signal
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, nullcontext, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from contextvars import ContextVar, copy_context
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
@@ -34,9 +34,10 @@ from disvc.runtime.leader_election import LeaderElection, LeaderElector
 from disvc.runtime.metrics import Metrics
 from disvc.runtime.reflector import IDLE_SECONDS
 from disvc.runtime.selection import Selection
+from disvc.runtime.signals import stopped_by_signals
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+    from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 
     from prometheus_client import CollectorRegistry
 
@@ -208,7 +209,8 @@ class Manager:
     async def run(self, *, stop: asyncio.Event | None = None, handle_signals: bool = True) -> None:
         """Run until SIGTERM, SIGINT or `stop`, then stop cleanly. Once in a manager's life.
 
-        Raises `LeadershipLost`; `ConfigurationError` where a port is in use; or what a background task raised.
+        Raises `LeadershipLost`; `ConfigurationError` where a port is in use; `RuntimeError` where it is to handle
+        signals outside the main thread; or what a background task raised.
         """
         if self._started:
             raise RuntimeError("a manager runs once; make another one")
@@ -221,7 +223,7 @@ class Manager:
             probes = probes_application(self._health, self._readiness)
             applications["probes"] = (probes, self._health_probe_bind_address)
         try:
-            with _signals(stop) if handle_signals else nullcontext():
+            with stopped_by_signals(stop) if handle_signals else nullcontext():
                 _log.info("manager starting", server=self._transport.host)
                 async with listening(applications) as self.addresses, _beside(self.informers.run(), "informers"):
                     if await _unless(stop, self._synced()):
@@ -306,31 +308,6 @@ async def _beside(work: Coroutine[Any, Any, None], name: str, *, needs_lease: bo
         task = group.create_task(work, name=name, context=context)
         yield
         task.cancel()
-
-
-@contextmanager
-def _signals(stop: asyncio.Event) -> Iterator[None]:
-    """Set `stop` on the first SIGTERM or SIGINT, and give these signals their usual meaning back."""
-    loop = asyncio.get_running_loop()
-    both = (signal.SIGTERM, signal.SIGINT)
-
-    def end() -> None:
-        for number in both:
-            loop.remove_signal_handler(number)
-
-    def first(number: signal.Signals) -> None:
-        end()  # before anybody can read that this process is stopping, and send a second one
-        if number == signal.SIGINT:
-            signal.signal(number, signal.SIG_DFL)  # and not the interpreter's, which is a traceback
-        stop.set()
-        _log.info("stopping", signal=number.name)
-
-    for number in both:
-        loop.add_signal_handler(number, first, number)
-    try:
-        yield
-    finally:
-        end()
 
 
 def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:

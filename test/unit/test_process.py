@@ -138,6 +138,121 @@ def test_a_second_sigterm_kills_the_process(before: str, loop: str) -> None:
         assert process.wait(SECONDS) == -signal.SIGTERM
 
 
+TWO_MANAGERS = """
+import os, signal
+
+began = asyncio.Event()
+
+async def one(name, reconcile, stop=None):
+    manager = Manager(server.transport(), name=name, grace_seconds={grace})
+    manager.add(Controller(name, for_=SITES, reconciler=Reconciler(reconcile)))
+    await manager.run(stop=stop)
+    print("the end of", name, flush=True)
+
+class Reconciler:
+    def __init__(self, function):
+        self.function = function
+
+    async def reconcile(self, request):
+        print("reconciling", flush=True)
+        began.set()
+        await self.function()
+
+async def at_once():
+    pass
+
+async def for_ever():
+    await asyncio.sleep(math.inf)
+"""
+
+
+def two_managers(main: str, *, before: str = "", grace: float = 30) -> str:
+    lines = [
+        "async def both():",
+        "    server.put(SITES, 'a', 'default')",
+        *(f"    {line}" for line in main.splitlines()),
+    ]
+    return program(before=before, main="\n".join([TWO_MANAGERS.format(grace=grace), *lines, "run(both())"]))
+
+
+@LOOPS
+def test_a_signal_ends_all_managers_of_the_process(before: str, loop: str) -> None:
+    main = "await asyncio.gather(one('first', at_once), one('second', at_once))"
+    with started(two_managers(main, before=before)) as process:
+        wait_for(process, "reconciling")
+        wait_for(process, "reconciling")
+        process.terminate()
+        out, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, log
+    assert sorted(out.splitlines()) == ["the end of first", "the end of second"]
+    assert [line["signal"] for line in lines_of(log) if line["event"] == "stopping"] == ["SIGTERM"]
+
+
+@LOOPS
+def test_a_manager_that_has_ended_leaves_the_signals_to_the_others(before: str, loop: str) -> None:
+    main = """
+stop = asyncio.Event()
+stop.set()
+other = asyncio.create_task(one('other', at_once))
+await Manager(server.transport()).run(stop=stop)
+print("one has ended", flush=True)
+await other"""
+    with started(two_managers(main, before=before)) as process:
+        wait_for(process, "one has ended")
+        process.terminate()
+        out, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, log
+    assert "the end of other" in out
+
+
+@LOOPS
+def test_a_manager_that_begins_while_another_is_stopping_for_a_signal_stops_at_once(before: str, loop: str) -> None:
+    main = """
+release, stopping = asyncio.Event(), asyncio.Event()
+slow = asyncio.create_task(one("slow", release.wait, stopping))
+await began.wait()
+os.kill(os.getpid(), signal.SIGTERM)
+await stopping.wait()
+await one("late", for_ever)
+release.set()
+await slow
+began.clear()
+after = asyncio.create_task(one("after", at_once))
+await began.wait()
+os.kill(os.getpid(), signal.SIGTERM)
+await after"""
+    with started(two_managers(main, before=before)) as process:
+        out, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 0, log
+    assert [line for line in out.splitlines() if line != "reconciling"] == [
+        "the end of late",
+        "the end of slow",
+        "the end of after",
+    ]
+    assert out.count("reconciling") == 2  # not by the late one
+
+
+@LOOPS
+def test_a_second_signal_kills_a_process_of_two_managers(before: str, loop: str) -> None:
+    main = "await asyncio.gather(one('first', at_once), one('second', for_ever))"
+    with started(two_managers(main, before=before, grace=600)) as process:
+        wait_for(process, "reconciling")
+        wait_for(process, "reconciling")
+        process.terminate()
+        wait_for(process, "the end of first")
+        process.terminate()
+        assert process.wait(SECONDS) == -signal.SIGTERM
+
+
+@LOOPS
+def test_a_manager_outside_the_main_thread_says_that_it_gets_no_signals(before: str, loop: str) -> None:
+    main = "manager = Manager(server.transport())\nawait asyncio.to_thread(asyncio.run, manager.run())"
+    with started(two_managers(main, before=before)) as process:
+        _, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert "RuntimeError: signals reach the main thread only: run the manager there, or with handle_signals" in log
+
+
 @LOOPS
 def test_a_second_ctrl_c_ends_the_process(before: str, loop: str) -> None:
     with started(program(before=before, reconcile="await asyncio.sleep(math.inf)", grace=600)) as process:
