@@ -13,8 +13,19 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-DISVCS: Final = Resource(API_VERSION, KIND, PLURAL, model=DistributedInferenceService)
-ISVCS: Final[Resource[Value]] = Resource("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices")
+DISVCS: Final = Resource(
+    API_VERSION,
+    KIND,
+    PLURAL,
+    model=DistributedInferenceService,
+    install_hint="install it: kubectl apply -k config/crd",
+)
+ISVCS: Final[Resource[Value]] = Resource(
+    "serving.kserve.io/v1beta1",
+    "InferenceService",
+    "inferenceservices",
+    install_hint="install KServe: https://kserve.github.io/website/docs/admin-guide/kubernetes-deployment",
+)
 SERVICES: Final[Resource[Value]] = Resource("v1", "Service", "services")
 INGRESSES: Final[Resource[Value]] = Resource("networking.k8s.io/v1", "Ingress", "ingresses")
 REVISIONS: Final[Resource[Value]] = Resource("apps/v1", "ControllerRevision", "controllerrevisions")

@@ -34,6 +34,11 @@ def member_name(revision: str, index: int) -> str:
     return f"{revision}-{index}"
 
 
+def revision_of(member: str) -> str:
+    """Return the name of the revision that a member belongs to; unlike its labels, nobody can edit that."""
+    return member.rpartition("-")[0]
+
+
 def member_index(revision: str, member: str) -> int | None:
     """Return the index of a revision's member, None where the name is not that of a member."""
     index = member.removeprefix(f"{revision}-")

@@ -35,6 +35,7 @@ from disvc.runtime.errors import (
 )
 from disvc.runtime.metrics import ClientMetrics
 from disvc.runtime.objects import Key, Object, Resource
+from disvc.runtime.server_warnings import ServerWarnings
 
 if TYPE_CHECKING:
     import builtins
@@ -120,7 +121,7 @@ class Client:
     """Talks to one API server over a `Transport`.
 
     `timeout` is in seconds and holds for each attempt of each call. `field_manager` names this program in
-    managedFields, `user_agent` in the server's logs.
+    managedFields, `user_agent` in the server's logs. What the server warns of is logged, see `server_warnings`.
     """
 
     def __init__(
@@ -134,14 +135,16 @@ class Client:
         field_manager: str = "disvc",
         user_agent: str = "disvc",
         timeout: float = 30.0,
+        warnings: ServerWarnings | None = None,
     ) -> None:
         self.transport = transport
         self.environment = environment or Environment()
         self._metrics = metrics or ClientMetrics()
         self._fence = fence
         self._observer = observer
-        self._field_manager = field_manager
+        self.field_manager = field_manager
         self._timeout = timeout
+        self._warnings = warnings or ServerWarnings()
         self._read_headers = {"Accept": _JSON, "User-Agent": user_agent}
         self._write_headers = {
             content: {**self._read_headers, "Content-Type": content} for content in (_JSON, _MERGE_PATCH, _APPLY_PATCH)
@@ -231,6 +234,7 @@ class Client:
             async with stream_context as stream:
                 code = str(stream.status)
                 self._record(code, "GET", "watch", started)
+                self._warnings.note(what, stream.headers)
                 if stream.status != 200:
                     body = b""
                     with suppress(TimeoutError):  # what is there by then has to do
@@ -402,7 +406,7 @@ class Client:
         on_collection: bool = False,
     ) -> Object[T]:
         _named(verb, resource, name)
-        query = {"fieldManager": self._field_manager, **(query or {})}
+        query = {"fieldManager": self.field_manager, **(query or {})}
 
         async def written() -> Object[T]:
             answer = await self._call(
@@ -489,6 +493,7 @@ class Client:
                 code = str(answer.status)
             finally:
                 self._record(code, method, verb, started)
+            self._warnings.note(what, answer.headers)
             if answer.status >= 300:
                 raise api_error(what, answer.status, answer.body, answer.headers.get("retry-after"))
             return answer

@@ -1,0 +1,83 @@
+"""Looks at everything that belongs to a DISVC, in the caches, and says it in the phase machine's terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from disvc.reconcilers.children import Children
+from disvc.reconcilers.resources import ISVCS
+from disvc.rollout.endpoints import ready_addresses
+from disvc.rollout.inference_service import rendering_of
+from disvc.rollout.members import member
+from disvc.rollout.names import SERVICE_NAME_LABEL, revision_of
+from disvc.rollout.observation import Observation
+from disvc.rollout.plan import plan
+from disvc.runtime import Key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from disvc.api.status import Revision
+    from disvc.api.types import DistributedInferenceService
+    from disvc.reconcilers.world import World
+    from disvc.runtime import Manager, Object
+
+    Value = dict[str, Any]
+
+_MEMBER_LABEL = "serving.kserve.io/inferenceservice"  # KServe sets it on pods
+_REGARDING = "regarding"
+
+
+class Observer:
+    """Reads the caches that only the status needs, beside those of the world."""
+
+    def __init__(self, manager: Manager, world: World) -> None:
+        self._world = world
+        self._slices = manager.cache(world.select.endpoint_slices)
+        self._pods = manager.cache(world.select.pods)
+        self._events = manager.cache(world.select.events)
+        self._events.add_index(_REGARDING, _regarding)
+
+    def observe(self, disvc: DistributedInferenceService, now: datetime) -> Observation:
+        """Return one look at a DISVC."""
+        world, namespace = self._world, disvc.metadata.namespace
+        live = Children(world.client, ISVCS, world.isvcs, world.obstacles).controlled(disvc)
+        obstacles = world.obstacles.of(Key(namespace, disvc.metadata.name))
+        members = tuple(
+            member(
+                obj.decode(),
+                [pod.decode() for pod in _of(namespace, self._pods.labelled(_MEMBER_LABEL, name))],
+                [event.decode() for event in self._events.indexed(_REGARDING, obj.metadata.uid)],
+                now=now,
+            )
+            for name, obj in sorted(live.items())
+        )
+        revisions = {revision_of(name) for name in live} | {revision.name for revision in plan(disvc).revisions}
+        return Observation(
+            members=members,
+            endpoints={
+                revision: ready_addresses(
+                    [s.decode() for s in _of(namespace, self._slices.labelled(SERVICE_NAME_LABEL, revision))]
+                )
+                for revision in sorted(revisions)
+            },
+            routes=world.routes(disvc),
+            wants_ingress=world.wants_ingress(disvc),
+            refused={name: obstacle.message for name, obstacle in obstacles.items()},
+        )
+
+    def rendering(self, disvc: DistributedInferenceService, revision: Revision) -> dict[str, Any] | None:
+        """Return what a revision's lost record must have held, by a member of it that lives; None: there is none."""
+        live = Children(self._world.client, ISVCS, self._world.isvcs, self._world.obstacles).controlled(disvc)
+        return next(
+            (rendering_of(obj.decode()) for n, obj in sorted(live.items()) if revision_of(n) == revision.name), None
+        )
+
+
+def _of(namespace: str, found: Iterable[Object[Value]]) -> list[Object[Value]]:
+    return [obj for obj in found if obj.metadata.namespace == namespace]
+
+
+def _regarding(event: Object[Value]) -> Iterable[str]:
+    return (event.decode().get("involvedObject", {}).get("uid", ""),)

@@ -1,0 +1,263 @@
+"""The status reconciler: looks at everything that belongs to a DISVC, asks the phase machine, records its answer.
+
+    caches ─► observe ─► machine.step ─► [live routes, step again] ─► [ControllerRevision] ─► status ─► Events
+
+It is the only writer of the status and of ControllerRevisions. A revision is recorded before a status names it, and
+a phase only after what it claims was observed. The status is written with the resourceVersion of the DISVC that the
+decision was made on: of two operators at most one wins, and a decision on an older spec is lost.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+from disvc.api.status import Phase
+from disvc.reconcilers.children import foreign
+from disvc.reconcilers.obstacles import refusal
+from disvc.reconcilers.resources import DISVCS, INGRESSES, REVISIONS, SERVICES
+from disvc.reconcilers.world import read_routes
+from disvc.rollout import addresses
+from disvc.rollout.inference_service import render, unsupported
+from disvc.rollout.machine import Step, step
+from disvc.rollout.observation import Obstacle
+from disvc.rollout.plan import replicas
+from disvc.rollout.revision import Record, manifest, read, same_template, template_hash, template_of
+from disvc.rollout.status import PROGRESS_SECONDS, is_urgent, status, summary
+from disvc.runtime import AlreadyExists, ApiError, Conflict, Key, NotFound, Object, Request, Result
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from disvc.api.status import DistributedInferenceServiceStatus, Revision
+    from disvc.api.types import DistributedInferenceService
+    from disvc.reconcilers.metrics import DomainMetrics
+    from disvc.reconcilers.observer import Observer
+    from disvc.reconcilers.world import World
+    from disvc.rollout.observation import Observation, Routes
+    from disvc.runtime.events import EventRecorder
+
+REMIND_SECONDS = 15.0
+"""While something is under way, how often it is looked at though no event came: some things are told by silence."""
+
+_log = structlog.get_logger("disvc.reconcilers")
+
+
+class Statuses:
+    """Moves rollouts on, and tells people how things are."""
+
+    def __init__(self, world: World, observer: Observer, events: EventRecorder, metrics: DomainMetrics) -> None:
+        self._world = world
+        self._observer = observer
+        self._events = events
+        self._metrics = metrics
+        self._clock = world.client.environment.clock
+        self._written: dict[Key, float] = {}
+        """When, by the monotonic clock, each status was last written."""
+
+    async def reconcile(self, request: Request) -> Result:
+        """Record the next step of one DISVC, if there is one."""
+        obj = self._world.disvcs.get(request)
+        if obj is None:
+            self._written.pop(request, None)
+            self._metrics.forget(request)
+            self._world.obstacles.forget(request)
+            return Result()
+        if obj.metadata.deletion_timestamp:
+            return Result()
+        try:
+            return await self._reconcile(request, obj)
+        except Conflict:
+            # Somebody has changed the DISVC since this process saw it. The watch will tell; this is in case it did.
+            _log.debug("the status was not written: the DistributedInferenceService has changed")
+            return Result(requeue_after=0.5)
+
+    async def _reconcile(self, key: Key, obj: Object[DistributedInferenceService]) -> Result:
+        disvc, now = obj.decode(), self._clock.now()
+        found: dict[str, Obstacle] = {}
+        records = self._world.records(disvc)
+        seen = self._observer.observe(disvc, now)
+        for revision in _live(disvc):
+            if revision.name not in records:
+                found |= await self._restore(key, disvc, revision, records)
+        next_step = await self._decide(disvc, records, seen, now, found)
+        if next_step is not None and next_step.new is not None:
+            if obstacle := await self._record(key, disvc, next_step.new):
+                found[next_step.new.ref.name] = obstacle
+                next_step = None
+            else:
+                records[next_step.new.ref.name] = next_step.new
+        self._world.obstacles.tell(key, REVISIONS.kind, found)
+        obstacles = sorted(
+            self._world.obstacles.of(key).values(),
+            key=lambda obstacle: (not obstacle.needs_person, obstacle.reason, obstacle.message),
+        )
+        elder = self._world.elder_on_host(disvc)
+        target = next_step.target if next_step else disvc.status.target_revision
+        after = status(
+            disvc,
+            next_step,
+            records,
+            seen,
+            obstacles,
+            str(elder) if elder else "",
+            self._world.routing,
+            now,
+            behind=target is None or not _asks_for(disvc, target, records),
+        )
+        held_back = await self._write(key, obj, disvc.status, after)
+        if next_step is not None and held_back is None:
+            self._tell(key, obj, disvc, next_step, now)
+            await self._prune(disvc, next_step, records)
+        if after.phase is not None:
+            self._metrics.observe(key, after.phase, after.ready_replicas, after.replicas - after.ready_replicas)
+        waits = [held_back, next_step.wait if next_step else None]
+        waits += [obstacle.retry_seconds for obstacle in found.values()]
+        waits += [REMIND_SECONDS] if after.phase not in (Phase.STABLE, None) else []
+        return Result(requeue_after=min((max(0.0, wait) for wait in waits if wait is not None), default=None))
+
+    async def _decide(
+        self,
+        disvc: DistributedInferenceService,
+        records: dict[str, Record],
+        seen: Observation,
+        now: datetime,
+        found: dict[str, Obstacle],
+    ) -> Step | None:
+        """Ask the machine; None where what it would begin cannot be, for a reason that is put into `found`."""
+        in_words = summary(disvc.status.target_revision, replicas(disvc), seen)
+        try:
+            decided = step(disvc, records, seen, now, in_words)
+            if decided.asks_live_routes:
+                seen = replace(seen, live_routes=await self._live_routes(disvc))
+                decided = step(disvc, records, seen, now, in_words)
+        except OverflowError as error:
+            found["revisions"] = _for_a_person("RevisionsUsedUp", str(error))
+            return None
+        number = decided.target.number
+        if problem := unsupported(disvc):
+            found["mode"] = _for_a_person("UnsupportedDeploymentMode", problem)
+        elif problem := addresses.name_problem(disvc, self._world.routing, number):
+            found["names"] = _for_a_person("NameTooLong", problem)
+        return None if problem and decided.new is not None else decided
+
+    async def _live_routes(self, disvc: DistributedInferenceService) -> Routes:
+        """Return where the stable addresses point by the server's word: a cache may be late."""
+        live: list[Object[dict[str, Any]] | None] = []
+        for resource in (SERVICES, INGRESSES):
+            try:
+                live.append(await self._world.client.get(resource, disvc.metadata.name, disvc.metadata.namespace))
+            except NotFound:
+                live.append(None)
+        return read_routes(disvc, *live)
+
+    async def _record(self, key: Key, disvc: DistributedInferenceService, record: Record) -> Obstacle | None:
+        """Make the ControllerRevision of a revision. Return what was in the way."""
+        try:
+            await self._world.client.create(REVISIONS, manifest(disvc, record))
+        except AlreadyExists:
+            live = await self._world.client.get(REVISIONS, record.ref.name, key.namespace)
+            if obstacle := foreign(live, disvc.metadata.uid, key.name):
+                return obstacle
+            if not same_template(read(live.decode()).template, record.template):
+                raise  # another operator's, made for another spec: back-off, until its status is seen
+            return None
+        except ApiError as error:
+            if (obstacle := refusal(error)) is None:
+                raise
+            return obstacle
+        _log.info("created", kind=REVISIONS.kind, child=record.ref.name)
+        return None
+
+    async def _restore(
+        self, key: Key, disvc: DistributedInferenceService, revision: Revision, records: dict[str, Record]
+    ) -> dict[str, Obstacle]:
+        """Make the record of a live revision anew, as somebody has deleted it: from its members or from the spec."""
+        there = self._world.revisions.get(Key(key.namespace, revision.name))
+        if there is not None and there.metadata.deletion_timestamp:
+            return {}  # its end is an event
+        template = template_of(disvc)
+        known = template if template_hash(template) == revision.hash else None
+        member = self._observer.rendering(disvc, revision) or (known and render(disvc, revision.number))
+        if not member:
+            message = f"ControllerRevision {revision.name} is gone, and so is all it could be made from; change the spec"
+            return {revision.name: _for_a_person("RevisionLost", message)}
+        record = Record(revision, known, member)
+        if obstacle := await self._record(key, disvc, record):
+            return {revision.name: obstacle}
+        records[revision.name] = record
+        return {}
+
+    async def _write(
+        self,
+        key: Key,
+        obj: Object[DistributedInferenceService],
+        before: DistributedInferenceServiceStatus,
+        after: DistributedInferenceServiceStatus,
+    ) -> float | None:
+        """Write a status that differs. Return for how many seconds it is held back, None where it is not."""
+        if after == before:
+            return None
+        monotonic = self._clock.monotonic()
+        if not is_urgent(before, after) and key in self._written:
+            left = self._written[key] + PROGRESS_SECONDS - monotonic
+            if left > 0:
+                return left
+        patch: dict[str, Any] = {
+            "metadata": {"uid": obj.metadata.uid, "resourceVersion": obj.metadata.resource_version},
+            "status": after.model_dump(mode="json", by_alias=True),  # with nulls, which remove
+        }
+        await self._world.client.patch(DISVCS, key.name, patch, key.namespace, subresource="status")
+        self._written[key] = monotonic
+        return None
+
+    def _tell(
+        self,
+        key: Key,
+        obj: Object[DistributedInferenceService],
+        disvc: DistributedInferenceService,
+        taken: Step,
+        now: datetime,
+    ) -> None:
+        """Tell people what has happened, now that it is recorded."""
+        for story in taken.stories:
+            self._events.event(obj, story.type, story.reason, str(taken.phase), story.note)
+            _log.info("rollout", reason=story.reason, phase=str(taken.phase), note=story.note)
+        if taken.outcome is not None:
+            started = disvc.status.rollout.started_at if disvc.status.rollout else now
+            self._metrics.rollout_ended(taken.outcome, (now - started).total_seconds())
+
+    async def _prune(self, disvc: DistributedInferenceService, taken: Step, records: dict[str, Record]) -> None:
+        """Delete the records of the oldest revisions, beyond the limit, once nothing is under way."""
+        if taken.phase is not Phase.STABLE:
+            return
+        older = (record.ref for record in records.values() if record.ref.number < taken.target.number)
+        old = sorted(older, key=lambda ref: ref.number)
+        for ref in old[: max(0, len(old) - disvc.spec.revision_history_limit)]:
+            kept = self._world.revisions.get(Key(disvc.metadata.namespace, ref.name))
+            if kept is not None:
+                try:
+                    await self._world.client.delete(REVISIONS, ref.name, kept.metadata.namespace, uid=kept.metadata.uid)
+                except (NotFound, Conflict):
+                    continue
+
+
+def _live(disvc: DistributedInferenceService) -> list[Revision]:
+    """Return the revisions that the status names."""
+    recorded = disvc.status
+    previous = recorded.rollout.previous_revision if recorded.rollout else None
+    named = (recorded.active_revision, recorded.target_revision, previous)
+    return list(dict.fromkeys(revision for revision in named if revision is not None))
+
+
+def _asks_for(disvc: DistributedInferenceService, revision: Revision, records: dict[str, Record]) -> bool:
+    record = records.get(revision.name)
+    if record is None or record.template is None:
+        return revision.hash == template_hash(template_of(disvc))
+    return same_template(record.template, template_of(disvc))
+
+
+def _for_a_person(reason: str, message: str) -> Obstacle:
+    return Obstacle(reason, message, needs_person=True, retry_seconds=600)
