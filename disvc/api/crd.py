@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+from copy import deepcopy
 from typing import TYPE_CHECKING, Any, Final
 
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
@@ -57,8 +59,8 @@ _COLUMNS = (
 
 
 def crd() -> dict[str, Any]:
-    """Return the CustomResourceDefinition, as new at each call."""
-    return {
+    """Return the CustomResourceDefinition: a new value at each call, yours to change."""
+    definition = {
         "apiVersion": "apiextensions.k8s.io/v1",
         "kind": "CustomResourceDefinition",
         "metadata": {"name": f"{PLURAL}.{GROUP}"},
@@ -78,7 +80,7 @@ def crd() -> dict[str, Any]:
                     "name": VERSION,
                     "served": True,
                     "storage": True,
-                    "additionalPrinterColumns": [dict(column) for column in _COLUMNS],
+                    "additionalPrinterColumns": list(_COLUMNS),
                     "subresources": {
                         "status": {},
                         "scale": {
@@ -92,6 +94,7 @@ def crd() -> dict[str, Any]:
             ],
         },
     }
+    return deepcopy(definition)  # the rules in it are the types' own
 
 
 def _root() -> dict[str, Any]:
@@ -167,4 +170,7 @@ def _inlined(schema: dict[str, Any], definitions: dict[str, Any]) -> dict[str, A
             schema[key] = _inlined(schema[key], definitions)
     if "description" in schema:
         schema["description"] = " ".join(schema["description"].split())
+        if "default" in schema and schema["type"] != "object":  # as `kubectl explain` does not show it by itself
+            default = json.dumps(schema["default"]).strip('"')
+            schema["description"] += f" Defaults to {default}."
     return schema

@@ -10,15 +10,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, JsonValue
 
-RESERVED_LABELS: Final = (
-    "disvc",
-    "disvc.group",
-    "app",
-    "component",
-    "serving.kserve.io/inferenceservice",
-    "networking.kserve.io/visibility",
-)
-"""Labels that the operator or KServe sets on every member."""
 RESERVED_PREFIX: Final = "disvc.serving.kserve.io/"
 """Of annotations that the operator sets, or that people set on the DISVC itself."""
 
@@ -64,16 +55,16 @@ def decimal(number: str) -> str:
     return f"({number} >= 100 ? {hundreds} : '') + ({number} >= 10 ? {tens} : '') + {ones}"
 
 
-def reserved_labels(*names: str, advice: str) -> dict[str, JsonValue]:
-    """Return the rule that a map of labels has none of these; the message tells which it has."""
-    listed = ", ".join(f"'{name}'" for name in names)
-    found = " + ".join(f"('{name}' in self ? ' {name}' : '')" for name in names)
-    return rule(
-        f"[{listed}].all(name, !(name in self))",
-        f"'remove' + {found} + ': {advice}'",
-        computed=True,
-        reason="Forbidden",
-    )
+def without(key: str, advice: str) -> dict[str, JsonValue]:
+    """Return the rule that a map of labels or annotations lacks a key."""
+    return rule(f"!('{key}' in self)", f"remove {key}: {advice}", reason="Forbidden")
+
+
+SELECTED_BY: Final = tuple(
+    without(label, "the operator sets this label, and the Services select pods by it")
+    for label in ("disvc", "disvc.group")
+)
+"""Rules of labels that come to pods."""
 
 
 def _keys(key: str) -> dict[str, JsonValue]:
@@ -90,16 +81,19 @@ _OWN_ANNOTATIONS = rule(
     " metadata.annotations of the DistributedInferenceService, and elsewhere only the operator sets them",
     reason="Forbidden",
 )
-_STOP = rule(
-    "!('serving.kserve.io/stop' in self)",
-    "remove serving.kserve.io/stop: it belongs in metadata.annotations of the DistributedInferenceService, where it"
-    " stops the whole service without a new revision",
-    reason="Forbidden",
+_STOP = without(
+    "serving.kserve.io/stop",
+    "it belongs in metadata.annotations of the DistributedInferenceService, where it stops the whole service without a"
+    " new revision",
 )
-_RESERVED_LABELS = reserved_labels(
-    *RESERVED_LABELS,
-    advice="the operator sets these labels, and finds members and pods by them; to take away external access, put"
-    " networking.kserve.io/visibility into metadata.labels of the DistributedInferenceService",
+_SET_BY_KSERVE = tuple(
+    without(label, "KServe sets this label, in its own way for each InferenceService")
+    for label in ("app", "component", "serving.kserve.io/inferenceservice")
+)
+_VISIBILITY = without(
+    "networking.kserve.io/visibility",
+    "members are never exposed; to take away external access, put it into metadata.labels of the"
+    " DistributedInferenceService",
 )
 _OBJECT_NAME = rule(
     "!format.dns1123Subdomain().validate(self).hasValue()",
@@ -122,12 +116,13 @@ _LABEL_VALUE = rule(
 )
 
 Seconds = Annotated[int, Field(ge=0, le=2_147_483_647)]
-ObjectName = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=rules(_OBJECT_NAME))]
-HostName = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=rules(_HOST_NAME))]
-ModelName = Annotated[str, Field(min_length=1, max_length=253, json_schema_extra=rules(_MODEL_NAME))]
+ObjectName = Annotated[str, Field(max_length=253, json_schema_extra=rules(_OBJECT_NAME))]
+HostName = Annotated[str, Field(max_length=253, json_schema_extra=rules(_HOST_NAME))]
+ModelName = Annotated[str, Field(max_length=253, json_schema_extra=rules(_MODEL_NAME))]
 LabelValue = Annotated[str, Field(max_length=63, json_schema_extra=rules(_LABEL_VALUE))]
 MemberLabels = Annotated[
-    dict[str, LabelValue], Field(max_length=64, json_schema_extra=rules(_RESERVED_LABELS, _keys("key")))
+    dict[str, LabelValue],
+    Field(max_length=64, json_schema_extra=rules(*SELECTED_BY, *_SET_BY_KSERVE, _VISIBILITY, _keys("key"))),
 ]
 Annotations = Annotated[
     dict[str, str], Field(max_length=64, json_schema_extra=rules(_OWN_ANNOTATIONS, _keys("key.lowerAscii()")))

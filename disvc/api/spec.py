@@ -71,9 +71,9 @@ class DeploymentStrategy(Model):
             ),
             rule(
                 "self.minReadySeconds < self.progressDeadlineSeconds",
-                "make progressDeadlineSeconds the greater one: with these, every revision would fail before it has been"
-                " ready for long enough",
-                field=".minReadySeconds",
+                "it must be greater than minReadySeconds, or every revision would fail before it has been ready for"
+                " long enough",
+                field=".progressDeadlineSeconds",
             ),
         )
     )

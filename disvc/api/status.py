@@ -109,11 +109,11 @@ class DistributedInferenceServiceStatus(Model):
     address: Address | None = None
     """Where requests go from within the cluster."""
     replicas: int = 0
-    """How many members exist."""
+    """How many members the active revision has; until there is one, the target."""
     ready_replicas: int = 0
-    """How many members are ready."""
+    """How many of these are ready."""
     updated_replicas: int = 0
-    """How many members of the target revision exist."""
+    """How many members the target revision has."""
     ready: str = ""
     """Ready members of those that are wanted, like 2/3; for the column READY."""
     selector: str = ""

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import JsonValue, WithJsonSchema
 
-from disvc.api.rules import reserved_labels, rule, rules
+from disvc.api.rules import SELECTED_BY, rule, rules
 
 
 def _preserved(description: str, properties: dict[str, JsonValue], *entries: dict[str, JsonValue]) -> dict[str, Any]:
@@ -24,11 +24,7 @@ _POD_LABELS: dict[str, JsonValue] = {
     "description": "Labels of the component's pods. Those that the operator selects pods by are refused.",
     "maxProperties": 64,
     "additionalProperties": {"type": "string"},
-    **rules(
-        reserved_labels(
-            "disvc", "disvc.group", advice="the operator finds the pods of a revision by these labels, and sets them"
-        )
-    ),
+    **rules(*SELECTED_BY),
 }
 _NO_NAME = rule(
     "!has(self.name) || self.name == ''",
