@@ -198,7 +198,7 @@ class Connection:
                     **self._arguments,
                 ) as response,
             ):
-                return Answer(response.status, response.headers, await response.read())
+                return Answer(response.status, _headers(response), await response.read())
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             if payload is not None and payload.refusal is not None:
                 raise payload.refusal from error
@@ -328,7 +328,7 @@ class _Response:
 
     def __init__(self, response: aiohttp.ClientResponse, path: str) -> None:
         self.status = response.status
-        self.headers: Mapping[str, str] = response.headers
+        self.headers: Mapping[str, str] = _headers(response)
         self._response = response
         self._path = path
 
@@ -339,6 +339,14 @@ class _Response:
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             detail = str(error) or type(error).__name__
             raise AnswerLost(f"GET {self._path}: the stream broke: {detail}") from error
+
+
+def _headers(response: aiohttp.ClientResponse) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in response.headers.items():
+        lower = name.lower()
+        headers[lower] = f"{headers[lower]}, {value}" if lower in headers else value
+    return headers
 
 
 def _fingerprint(configuration: Configuration) -> str:

@@ -34,6 +34,7 @@ from disvc.runtime.leader_election import LeaderElection, LeaderElector
 from disvc.runtime.metrics import Metrics
 from disvc.runtime.reflector import IDLE_SECONDS
 from disvc.runtime.selection import Selection
+from disvc.runtime.server_warnings import ServerWarnings
 from disvc.runtime.signals import stopped_by_signals
 
 if TYPE_CHECKING:
@@ -102,6 +103,7 @@ class Manager:
         self.addresses: dict[str, str] = {}
         """Where `metrics` and `probes` are served, once they are."""
         self._transport = transport
+        self._warnings = ServerWarnings()
         self._name = name
         self._namespaces = tuple(namespaces)
         self._label_selector = label_selector
@@ -147,6 +149,7 @@ class Manager:
             metrics=self.metrics.client,
             field_manager=self._name,
             user_agent=self._name,
+            warnings=self._warnings,
             **options,
         )
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Answer(NamedTuple):
-    """A whole answer: HTTP status, headers (names in lower case) and body."""
+    """A whole answer: HTTP status, headers (names in lower case, values of one name joined by ", ") and body."""
 
     status: int
     headers: Mapping[str, str]
@@ -26,6 +26,7 @@ class Stream(Protocol):
 
     status: int
     headers: Mapping[str, str]
+    """As an `Answer`'s."""
 
     def chunks(self) -> AsyncIterator[bytes]:
         """Yield the body as it arrives, cut anywhere. Raises `AnswerLost` where it breaks off."""

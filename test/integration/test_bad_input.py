@@ -391,6 +391,23 @@ async def test_a_token_that_expires_is_renewed_and_nobody_notices(
         assert 1 <= len(refused) <= 20, "each write that was under way may be refused once"
 
 
+async def test_fields_that_the_server_does_not_know_and_drops_are_logged_once_each(
+    control_plane: ControlPlane, namespace: str, watching: Watching
+) -> None:
+    def config_map(name: str) -> dict[str, Any]:
+        return {"metadata": {"name": name}, "spec": {}, "größe": 1}
+
+    async with watching(control_plane.kubeconfig(control_plane.admin), Selection(CONFIG_MAPS, (namespace,))) as program:
+        for name in "ab":
+            await program.manager.client.create(CONFIG_MAPS, config_map(name), namespace)
+        await program.manager.client.patch(CONFIG_MAPS, "b", {'"quoted"': 1}, namespace)
+    assert [(entry["call"], entry["warning"]) for entry in program.logged("the API server warns")] == [
+        (f"create configmaps {namespace}/a", 'unknown field "spec"'),
+        (f"create configmaps {namespace}/a", 'unknown field "größe"'),
+        (f"patch configmaps {namespace}/b", r'unknown field "\"quoted\""'),
+    ]
+
+
 @pytest.mark.parametrize("how", ["tokenFile", "exec"])
 async def test_401_is_said_without_a_storm_and_ends_when_there_is_a_new_token(
     control_plane: ControlPlane,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from prometheus_client import CollectorRegistry
+from structlog.testing import capture_logs
 
 from disvc.runtime.client import Client, WatchEvent
 from disvc.runtime.environment import Environment
@@ -752,6 +753,27 @@ async def test_a_refused_watch_is_raised_as_other_refusals_and_is_not_repeated()
         async with client.watch(CONFIG_MAPS, timeout_seconds=300):
             pass
     assert len(transport.sent) == 3
+
+
+@in_virtual_time
+async def test_what_the_server_warns_of_is_logged_whatever_the_call_and_its_answer() -> None:
+    transport = Scripted(
+        answer(200, warning='299 - "one"'),
+        refusal(403)._replace(headers={"warning": '299 - "two", 299 - "one"'}),
+        Pieces(200, [], {"warning": '299 - "three"'}),
+    )
+    client = new_client(transport)
+    with capture_logs() as log:
+        await client.get(CONFIG_MAPS, "a", "default")
+        with pytest.raises(Forbidden):
+            await client.update(CONFIG_MAPS, VALUE)
+        async with client.watch(CONFIG_MAPS, timeout_seconds=300):
+            pass
+    assert [(line["call"], line["warning"]) for line in log] == [
+        ("get configmaps default/a", "one"),
+        ("update configmaps default/a", "two"),
+        ("watch configmaps", "three"),
+    ]
 
 
 @in_virtual_time

@@ -269,6 +269,28 @@ async def test_a_cache_asked_for_at_each_reconcile_is_the_same_one_and_costs_not
 
 
 @in_virtual_time
+async def test_what_the_server_warns_of_is_logged_once_for_all_that_a_manager_asks(log: list[Any]) -> None:
+    world = World(leader_election=LEASE)
+    site = world.server.put(SITES, "a", "default")
+
+    async def warn(call: Call) -> Answer | None:
+        if call.method == "WATCH":
+            return None
+        return world.server.answer(call)._replace(headers={"warning": '299 - "it is old"'})
+
+    async def write(request: Key) -> None:
+        await world.manager.client.create(PAGES, {"metadata": {"name": "p", "namespace": "default"}})
+        world.manager.events.event(SITES.read(msgspec.json.encode(site)), "Normal", "Done", "Finishing", "All done.")
+
+    world.server.hook = warn
+    world.add(write)
+    async with world.running():
+        await asyncio.sleep(LONG)
+    assert {call.path.split("/")[-1] for call in world.server.calls} >= {"leases", "pages", "events"}
+    assert [line["warning"] for line in log if line["event"] == "the API server warns"] == ["it is old"]
+
+
+@in_virtual_time
 async def test_children_are_selected_in_the_managers_namespaces_and_not_by_its_labels() -> None:
     world = World(namespaces=["default"], label_selector="team=x")
     world.server.put(PAGES, "a", "default")
