@@ -6,17 +6,27 @@ Nothing is imported, built or started before a test asks for one of the fixtures
 from __future__ import annotations
 
 import asyncio
-from contextlib import ExitStack, nullcontext
+from contextlib import AsyncExitStack, ExitStack, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import pytest_asyncio
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     from disvc.testing.controlplane import ControlPlane
+    from disvc.testing.kserve import SimulatedKServe
 
-__all__ = ["control_plane", "make_control_plane", "namespace"]
+__all__ = [
+    "control_plane",
+    "control_plane_with_controllers",
+    "kserve",
+    "kserve_namespace",
+    "make_control_plane",
+    "make_kserve",
+    "namespace",
+]
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +52,69 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
     name = create_namespace(control_plane.admin, "test")
     yield name
     delete_namespace(control_plane.admin, name)
+
+
+@pytest.fixture(scope="session")
+def control_plane_with_controllers(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
+    """Share a control plane with kube-controller-manager and the InferenceService CRD among the tests of this session.
+
+    Deployments get ReplicaSets and Pods there, Services EndpointSlices, and garbage is collected; for the pods to run
+    there must be a `kserve`. As with `control_plane`, a test keeps to a namespace of its own.
+    """
+    from disvc.testing.controlplane import ControlPlane
+    from disvc.testing.kserve import install
+
+    plane = ControlPlane(controller_manager=True)
+    _find_binaries(pytestconfig, plane.components)
+    with plane:
+        install(plane.admin)
+        yield plane
+
+
+@pytest.fixture
+def kserve_namespace(control_plane_with_controllers: ControlPlane) -> Iterator[str]:
+    """Make a namespace on the control plane with controllers, removed with all that is in it after the test."""
+    from disvc.testing.namespaces import create_namespace, delete_namespace
+
+    admin = control_plane_with_controllers.admin
+    name = create_namespace(admin, "test")
+    yield name
+    delete_namespace(admin, name)
+
+
+@pytest_asyncio.fixture
+async def make_kserve(
+    control_plane_with_controllers: ControlPlane, kserve_namespace: str
+) -> AsyncIterator[Callable[..., Awaitable[SimulatedKServe]]]:
+    """Give a test a simulated KServe of its own making.
+
+    `await make_kserve(**options)`, once, returns one that runs for `kserve_namespace`; the options are
+    SimulatedKServe's. It is stopped after the test.
+    """
+    from disvc.runtime import connect
+    from disvc.testing.kserve import SimulatedKServe
+
+    plane = control_plane_with_controllers
+    async with AsyncExitStack() as stack:
+
+        async def make(**options: Any) -> SimulatedKServe:
+            transport = await stack.enter_async_context(connect(plane.admin.kubeconfig))
+            kserve = SimulatedKServe(
+                transport, kserve_namespace, serving=plane.serving, ca_file=plane.ca_file, **options
+            )
+            return await stack.enter_async_context(kserve)
+
+        yield make
+
+
+@pytest_asyncio.fixture
+async def kserve(make_kserve: Callable[..., Awaitable[SimulatedKServe]]) -> SimulatedKServe:
+    """Give a test a simulated KServe with a kubelet that runs for `kserve_namespace`.
+
+    Every ISVC of the namespace becomes ready at once, until the test says otherwise by `kserve.behave`. An operator
+    under test runs against `control_plane_with_controllers`, in `kserve_namespace`.
+    """
+    return await make_kserve()
 
 
 @pytest.fixture
