@@ -101,6 +101,11 @@ class Informers:
         while waiting := [i for i in self._informers.values() if not i.synced.is_set()]:
             await waiting[0].synced.wait()
 
+    def has_synced(self, selection: Selection[Any]) -> bool:
+        """Whether there is an informer for a selection whose cache has held the server's whole state."""
+        informer = self._informers.get(selection)
+        return informer is not None and informer.synced.is_set()
+
     @property
     def unsynced(self) -> list[str]:
         """Return which selections have not been synchronised yet."""

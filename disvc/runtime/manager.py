@@ -185,10 +185,18 @@ class Manager:
     def cache(self, source: Resource[T] | Selection[T]) -> Cache[T]:
         """Return a cache for reading: the same one at each call, shared with the controllers.
 
-        One that was asked for before `run()` is synchronised before the first reconcile.
+        It holds the server's whole state before the first reconcile. Raises `RuntimeError` where it could not: when a
+        selection that nobody has asked for yet is asked for after `run()` began. A new cache is empty for a while, and
+        a reconciler would take what is not known yet for gone. controller-runtime's reads wait at such a moment; these
+        cannot. What is known only later has `informers.subscribe(selection)`, whose `synced()` can be awaited.
         """
         selection = self._select(source)
         if selection not in self._caches:
+            if self._started and not self.informers.has_synced(selection):
+                raise RuntimeError(
+                    f"cache of {selection}: it would be empty at first, as the manager runs already; ask for it before "
+                    "run(), say in the reconciler's __init__, or await informers.subscribe(selection).synced()"
+                )
             self._caches[selection] = self.informers.subscribe(selection).cache
         return self._caches[selection]
 

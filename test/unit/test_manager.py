@@ -246,14 +246,35 @@ async def test_what_cannot_be_added_is_refused() -> None:
 
 
 @in_virtual_time
-async def test_a_cache_asked_for_while_it_runs_is_filled() -> None:
+async def test_a_cache_that_would_be_empty_as_it_is_asked_for_too_late_is_refused() -> None:
     world = World()
     world.server.put(PAGES, "a", "default")
     async with world.running():
         await asyncio.sleep(1)
-        cache = world.manager.cache(PAGES)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match=r"cache of pages\.example\.com: it would be empty at first"):
+                world.manager.cache(PAGES)
+        subscription = world.manager.informers.subscribe(Selection(PAGES))
+        await subscription.synced()
+        assert A in subscription.cache
+        assert world.manager.cache(PAGES) is subscription.cache
+
+
+@in_virtual_time
+async def test_a_cache_asked_for_in_a_reconcile_for_the_first_time_is_full_if_a_controller_has_it() -> None:
+    world = World()
+    world.server.put(SITES, "a", "default")
+    world.server.put(SITES, "b", "default")
+    found: list[bool] = []
+
+    async def look(request: Key) -> None:
+        cache = world.manager.cache(SITES)
+        found.append(A in cache and B in cache)
+
+    world.add(look)
+    async with world.running():
         await asyncio.sleep(1)
-        assert A in cache
+    assert found == [True, True]
 
 
 @in_virtual_time
