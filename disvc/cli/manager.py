@@ -26,11 +26,11 @@ def main() -> None:
 
 async def operate(settings: Settings) -> None:
     """Run the operator in this event loop; raises what `connect` and `Manager.run` do."""
-    from disvc.reconcilers import add_to_manager
+    from disvc.reconcilers import add_to_manager  # not before the settings are known to be right: it takes its time
 
     work, endpoints, election = settings.work, settings.endpoints, settings.leader_election.election()
     _log.info(
-        f"{PROGRAM} starting",
+        "disvc-manager starting",
         version=metadata.version("disvc"),
         namespaces=",".join(work.watch_namespaces) or "all",
         label_selector=work.watch_label_selector or None,

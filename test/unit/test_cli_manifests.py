@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from disvc.cli.command import read_settings
-from disvc.cli.settings import Settings
+
+if TYPE_CHECKING:
+    from disvc.cli.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 MANAGER = ROOT / "config" / "manager"
