@@ -26,6 +26,14 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 import structlog
 from structlog.contextvars import bound_contextvars
 
+from disvc.runtime.arguments import (
+    check_count,
+    check_function,
+    check_functions,
+    check_instance,
+    check_listed,
+    check_seconds,
+)
 from disvc.runtime.errors import LeadershipLost, RuntimeFailure, TerminalError
 from disvc.runtime.objects import Key, Object, Request, Resource
 from disvc.runtime.selection import Selection
@@ -81,6 +89,11 @@ class Watch(Generic[T]):
     keys: Callable[[Object[T]], Iterable[Key]]
     predicates: Sequence[Predicate] = ()
 
+    def __post_init__(self) -> None:
+        check_instance("source of a Watch", self.source, (Resource, Selection))
+        check_function(f"Watch of {self.source}: keys", self.keys)
+        check_functions(f"Watch of {self.source}: predicates", self.predicates)
+
 
 class Controller:
     """Reconciles the objects of one resource.
@@ -107,10 +120,14 @@ class Controller:
     ) -> None:
         if not name:
             raise ValueError("a controller needs a name: its metrics and log lines are told apart by it")
-        if max_concurrent < 1:
-            raise ValueError(f"controller {name}: max_concurrent must be at least 1, not {max_concurrent}")
-        if timeout is not None and timeout <= 0:
-            raise ValueError(f"controller {name}: timeout must be more than 0 s, not {timeout}; None means no limit")
+        what = f"controller {name}:"
+        check_instance(f"{what} for_", for_, (Resource, Selection))
+        check_listed(f"{what} owns", owns, (Resource, Selection))
+        check_listed(f"{what} watches", watches, (Watch,))
+        check_functions(f"{what} predicates", predicates)
+        check_count(f"{what} max_concurrent", max_concurrent)
+        if timeout is not None:
+            check_seconds(f"{what} timeout, which is None for no limit,", timeout)
         if not callable(getattr(reconciler, "reconcile", None)):
             raise TypeError(f"controller {name}: {reconciler!r} has no method reconcile(request)")
         self.name = name

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 import structlog
 
+from disvc.runtime.arguments import check_listed, check_seconds
 from disvc.runtime.client import Client
 from disvc.runtime.controller import CANCEL_SECONDS, Controller
 from disvc.runtime.endpoints import listening, metrics_application, probes_application
@@ -76,6 +77,8 @@ class Manager:
     long stopping may take after SIGTERM, and should not be more than the pod's `terminationGracePeriodSeconds`:
     running reconciles may go on for two thirds of it, then they are cancelled, and the rest is for that, the last
     Events and the lease. `name` is what the server's logs, managedFields and Events show.
+
+    Raises `ValueError`, `TypeError` for what cannot work.
     """
 
     def __init__(
@@ -94,10 +97,10 @@ class Manager:
         environment: Environment | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
-        if isinstance(namespaces, str):
-            raise TypeError(f"namespaces={namespaces!r}: give a sequence of names, [{namespaces!r}]")
-        if resync_seconds < 0 or grace_seconds < 0:
-            raise ValueError(f"{resync_seconds=}, {grace_seconds=}: give 0 or more seconds")
+        check_listed("manager: namespaces", namespaces, (str,))
+        check_seconds("manager: grace_seconds", grace_seconds, or_zero=True)
+        check_seconds("manager: resync_seconds", resync_seconds, or_zero=True)
+        check_seconds("manager: idle_seconds", idle_seconds)
         self.environment = environment or Environment()
         self.metrics = Metrics(registry)
         self.addresses: dict[str, str] = {}

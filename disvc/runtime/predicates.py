@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from disvc.runtime.arguments import check_function, check_functions
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -39,14 +41,17 @@ resource_version_changed = _changed(lambda obj: obj.metadata.resource_version)
 
 def any_of(*predicates: Predicate) -> Predicate:
     """Pass what at least one of the predicates passes."""
+    check_functions("predicates of any_of", predicates)
     return lambda delta: any(predicate(delta) for predicate in predicates)
 
 
 def all_of(*predicates: Predicate) -> Predicate:
     """Pass what all of the predicates pass."""
+    check_functions("predicates of all_of", predicates)
     return lambda delta: all(predicate(delta) for predicate in predicates)
 
 
 def negate(predicate: Predicate) -> Predicate:
     """Pass what the predicate does not pass."""
+    check_function("predicate of negate", predicate)
     return lambda delta: not predicate(delta)

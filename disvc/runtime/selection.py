@@ -14,10 +14,13 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import msgspec
 import structlog
 
+from disvc.runtime.arguments import check_instance, check_listed
+from disvc.runtime.objects import Resource
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from disvc.runtime.objects import Object, Resource
+    from disvc.runtime.objects import Object
 
 T = TypeVar("T")
 
@@ -99,9 +102,8 @@ class Selection(Generic[T]):
     transform: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
-        namespaces: object = self.namespaces
-        if isinstance(namespaces, str):
-            raise TypeError(f"namespaces={namespaces!r}: give a sequence of names, ({namespaces!r},)")
+        check_instance("resource of a Selection", self.resource, (Resource,))
+        check_listed(f"namespaces of a Selection of {self.resource}", self.namespaces, (str,))
         _requirements(_REQUIREMENT, self.label_selector)
         _requirements(_FIELD, self.field_selector)
         object.__setattr__(self, "namespaces", tuple(sorted(set(self.namespaces))) if self.resource.namespaced else ())

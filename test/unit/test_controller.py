@@ -1161,13 +1161,73 @@ def test_what_cannot_work_is_refused_when_a_controller_is_made() -> None:
     make = functools.partial(Controller, for_=SITES)
     with pytest.raises(ValueError, match="a controller needs a name"):
         make("", reconciler=Reconciler())
-    with pytest.raises(ValueError, match="controller sites: max_concurrent must be at least 1, not 0"):
-        make("sites", reconciler=Reconciler(), max_concurrent=0)
-    for timeout in (0, -1.5):
-        with pytest.raises(ValueError, match=f"controller sites: timeout must be more than 0 s, not {timeout}"):
-            make("sites", reconciler=Reconciler(), timeout=timeout)
     with pytest.raises(TypeError, match=r"controller sites: .*object.* has no method reconcile"):
         make("sites", reconciler=object())  # type: ignore[arg-type]
+
+
+def plain(argument: Any) -> Any:
+    return argument
+
+
+async def later(argument: Any) -> Any:
+    return argument
+
+
+class Later:
+    async def __call__(self, argument: Any) -> Any:
+        return argument
+
+
+@pytest.mark.parametrize(
+    ("error", "complaint", "arguments"),
+    [
+        (TypeError, r"for_ is 'sites'; give a Resource or Selection", {"for_": "sites"}),
+        (TypeError, r"owns is Resource\(.*; give a sequence, .*: \[Resource\(", {"owns": PAGES}),
+        (TypeError, r"owns is Selection\(.*; give a sequence, ", {"owns": Selection(PAGES)}),
+        (TypeError, r"owns is 'pages'; give a sequence", {"owns": "pages"}),
+        (
+            TypeError,
+            r"owns is <generator .*; give a sequence of Resource or Selection",
+            {"owns": (page for page in [PAGES])},
+        ),
+        (TypeError, r"owns is 'pages'; give a Resource or Selection", {"owns": ["pages"]}),
+        (TypeError, r"watches is Watch\(.*; give a sequence, ", {"watches": Watch(PAGES, plain)}),
+        (TypeError, r"watches is Resource\(.*; give a Watch", {"watches": [PAGES]}),
+        (TypeError, r"predicates is <function plain.*; give a sequence of functions", {"predicates": plain}),
+        (TypeError, r"predicates is <function later.*which is async; give a plain", {"predicates": [later]}),
+        (TypeError, r"predicates is .*which is async", {"predicates": [functools.partial(later)]}),
+        (TypeError, r"predicates is .*which is async", {"predicates": [Later()]}),
+        (TypeError, r"predicates is True; give a function", {"predicates": [True]}),
+        (TypeError, r"max_concurrent is 1.5; give a whole number", {"max_concurrent": 1.5}),
+        (TypeError, r"max_concurrent is True; give a whole number", {"max_concurrent": True}),
+        (ValueError, r"max_concurrent must be at least 1, not 0", {"max_concurrent": 0}),
+        (TypeError, r"timeout, which is None for no limit, is '5'; give seconds as a number", {"timeout": "5"}),
+        (ValueError, r"timeout, which is None for no limit, must be more than 0 s, not 0", {"timeout": 0}),
+        (ValueError, r"timeout, .* must be more than 0 s, not -1.5", {"timeout": -1.5}),
+        (ValueError, r"timeout, .* must be more than 0 s, not nan", {"timeout": math.nan}),
+        (ValueError, r"timeout, .* must be more than 0 s, not inf", {"timeout": math.inf}),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_refused_by_name(
+    error: type[Exception], complaint: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(error, match=f"controller sites: {complaint}"):
+        Controller("sites", **{"for_": SITES, "reconciler": Reconciler(), **arguments})
+
+
+@pytest.mark.parametrize(
+    ("complaint", "arguments"),
+    [
+        (r"source of a Watch is 'pages'; give a Resource or Selection", ("pages", plain)),
+        (r"Watch of pages.example.com: keys is .*which is async", (PAGES, later)),
+        (r"Watch of pages.example.com: keys is \[\]; give a function", (PAGES, [])),
+        (r"Watch of pages.example.com: predicates is .*; give a sequence", (PAGES, plain, plain)),
+        (r"one of Watch of pages.example.com: predicates is .*which is async", (PAGES, plain, [later])),
+    ],
+)
+def test_a_watch_that_makes_no_sense_is_refused(complaint: str, arguments: tuple[Any, ...]) -> None:
+    with pytest.raises(TypeError, match=complaint):
+        Watch(*arguments)
 
 
 @in_virtual_time

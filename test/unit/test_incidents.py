@@ -417,5 +417,5 @@ async def test_a_reconcile_that_asks_for_itself_at_once_and_waits_for_nothing_do
 def test_a_single_namespace_given_as_a_text_is_refused_where_it_once_was_read_letter_by_letter() -> None:
     with pytest.raises(TypeError, match=r"\['default'\]"):
         Manager(StubServer().transport(), namespaces="default")
-    with pytest.raises(TypeError, match=r"\('default',\)"):
+    with pytest.raises(TypeError, match=r"\['default'\]"):
         Selection(SITES, namespaces=cast("tuple[str, ...]", "default"))

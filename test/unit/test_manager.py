@@ -245,6 +245,33 @@ async def test_what_cannot_be_added_is_refused() -> None:
             world.add(nothing, "late")
 
 
+@pytest.mark.parametrize(
+    ("error", "complaint", "arguments"),
+    [
+        (ValueError, "idle_seconds must be more than 0 s, not 0", {"idle_seconds": 0}),
+        (ValueError, "idle_seconds must be more than 0 s, not nan", {"idle_seconds": math.nan}),
+        (TypeError, "idle_seconds is '60'; give seconds as a number", {"idle_seconds": "60"}),
+        (ValueError, "grace_seconds must be 0 s or more, not -1", {"grace_seconds": -1}),
+        (ValueError, "grace_seconds must be 0 s or more, not inf", {"grace_seconds": math.inf}),
+        (ValueError, "resync_seconds must be 0 s or more, not -1", {"resync_seconds": -1}),
+        (TypeError, r"namespaces is 'prod'; give a sequence, also of a single one: \['prod'\]", {"namespaces": "prod"}),
+        (TypeError, "namespaces is None; give a str", {"namespaces": [None]}),
+        (TypeError, "namespaces is None; give a sequence of str", {"namespaces": None}),
+    ],
+)
+def test_an_argument_that_makes_no_sense_is_refused_by_name(
+    error: type[Exception], complaint: str, arguments: dict[str, Any]
+) -> None:
+    with pytest.raises(error, match=f"manager: {complaint}"):
+        Manager(StubServer().transport(), **arguments)
+
+
+@in_virtual_time
+async def test_a_text_is_no_resource() -> None:
+    with pytest.raises(TypeError, match="resource of a Selection is 'pages'; give a Resource"):
+        World().manager.cache("pages")  # type: ignore[arg-type]
+
+
 @in_virtual_time
 async def test_a_cache_that_would_be_empty_as_it_is_asked_for_too_late_is_refused() -> None:
     world = World()

@@ -133,3 +133,13 @@ def test_a_function_of_the_programs_own_is_a_predicate_and_combines_with_the_oth
     assert wanted(Delta(site(namespace="prod"), site(namespace="prod")))
     assert wanted(change({"generation": 1}, {"generation": 2}))
     assert not wanted(change({"generation": 1}, {"generation": 2, "labels": {"a": "b"}}))
+
+
+async def later(delta: Delta[Any]) -> bool:
+    return True
+
+
+@pytest.mark.parametrize("combine", [any_of, all_of, negate])
+def test_an_async_predicate_whose_result_would_always_be_true_is_refused(combine: Any) -> None:
+    with pytest.raises(TypeError, match=f"predicates? of {combine.__name__} is .*later.* which is async; give a plain"):
+        combine(later)
