@@ -6,7 +6,7 @@ from what today's code would make of it: any change of a running one's metadata 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from disvc.reconcilers.children import Children
 from disvc.reconcilers.resources import ISVCS
@@ -33,7 +33,9 @@ class InferenceServices:
         children = Children(world.client, ISVCS, world.isvcs, world.obstacles)
         live = children.controlled(disvc)
         existing = [revision_of(name) for name in live]
-        wanted, names, waiting = [], set(), False
+        wanted: list[dict[str, Any]] = []
+        names: set[str] = set()
+        waiting = False
         for revision in now.staffed:
             indices = {member_name(revision.name, index): index for index in range(now.replicas)}
             names |= indices.keys()

@@ -24,8 +24,9 @@ from disvc.rollout.inference_service import render, unsupported
 from disvc.rollout.machine import Step, step
 from disvc.rollout.observation import Obstacle
 from disvc.rollout.plan import replicas
-from disvc.rollout.revision import Record, manifest, read, same_template, template_hash, template_of
+from disvc.rollout.revision import Record, manifest, read
 from disvc.rollout.status import PROGRESS_SECONDS, is_urgent, status, summary
+from disvc.rollout.template import same_template, template_hash, template_of
 from disvc.runtime import AlreadyExists, ApiError, Conflict, Key, NotFound, Object, Request, Result
 
 if TYPE_CHECKING:
@@ -83,12 +84,12 @@ class Statuses:
             if revision.name not in records:
                 found |= await self._restore(key, disvc, revision, records)
         next_step = await self._decide(disvc, records, seen, now, found)
-        if next_step is not None and next_step.new is not None:
-            if obstacle := await self._record(key, disvc, next_step.new):
-                found[next_step.new.ref.name] = obstacle
+        if next_step is not None and (new := next_step.new) is not None:
+            if obstacle := await self._record(key, disvc, new):
+                found[new.ref.name] = obstacle
                 next_step = None
             else:
-                records[next_step.new.ref.name] = next_step.new
+                records[new.ref.name] = new
         self._world.obstacles.tell(key, REVISIONS.kind, found)
         obstacles = sorted(
             self._world.obstacles.of(key).values(),
@@ -161,7 +162,7 @@ class Statuses:
             live = await self._world.client.get(REVISIONS, record.ref.name, key.namespace)
             if obstacle := foreign(live, disvc.metadata.uid, key.name):
                 return obstacle
-            if not same_template(read(live.decode()).template, record.template):
+            if read(live.decode()).template != record.template:
                 raise  # another operator's, made for another spec: back-off, until its status is seen
             return None
         except ApiError as error:
@@ -182,7 +183,9 @@ class Statuses:
         known = template if template_hash(template) == revision.hash else None
         member = self._observer.rendering(disvc, revision) or (known and render(disvc, revision.number))
         if not member:
-            message = f"ControllerRevision {revision.name} is gone, and so is all it could be made from; change the spec"
+            message = (
+                f"ControllerRevision {revision.name} is gone, with all that it could be made from; change the spec"
+            )
             return {revision.name: _for_a_person("RevisionLost", message)}
         record = Record(revision, known, member)
         if obstacle := await self._record(key, disvc, record):

@@ -96,7 +96,7 @@ class World:
 
     def wants_ingress(self, disvc: DistributedInferenceService) -> bool:
         """Whether a DISVC is to have an Ingress."""
-        return ingress.wanted(disvc) and self.elder_on_host(disvc) is None
+        return addresses.exposed(disvc) and self.elder_on_host(disvc) is None
 
     def _hosts(self, obj: Object[DistributedInferenceService]) -> Iterable[str]:
         place = self._place(obj.decode())
@@ -120,8 +120,8 @@ def read_routes(
 
     selecting, routing = ours(stable), ours(route)
     return Routes(
-        service=selecting and service.selected_revision(selecting),
-        ingress=routing and ingress.backend_revision(routing, disvc.metadata.name),
+        service=service.selected_revision(selecting) if selecting else None,
+        ingress=ingress.backend_revision(routing, disvc.metadata.name) if routing else None,
     )
 
 

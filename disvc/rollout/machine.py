@@ -32,7 +32,8 @@ from disvc.rollout import gates
 from disvc.rollout.inference_service import render
 from disvc.rollout.names import revision_name
 from disvc.rollout.plan import replicas
-from disvc.rollout.revision import Record, same_template, template_hash, template_of
+from disvc.rollout.revision import Record
+from disvc.rollout.template import same_template, template_hash, template_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -218,7 +219,8 @@ def _awaiting_promotion(world: _World, here: Step) -> Step:
 
 
 def _switching(world: _World, here: Step) -> Step:
-    assert here.active is not None
+    old = here.active
+    assert old is not None
     here, rollout = _confirmed(world, here, here.target)
     if here.asks_live_routes or rollout.switched_at is None:
         return here
@@ -229,38 +231,38 @@ def _switching(world: _World, here: Step) -> Step:
     story = Story(
         "Normal",
         "Switched",
-        f"The traffic goes to {here.target.name}; {here.active.name} is removed in {strategy.drain_seconds} s",
+        f"The traffic goes to {here.target.name}; {old.name} is removed in {strategy.drain_seconds} s",
     )
     return replace(
         here,
         phase=Phase.DRAINING,
         active=here.target,
-        rollout=rollout.model_copy(update={"previous_revision": here.active}),
+        rollout=rollout.model_copy(update={"previous_revision": old}),
         stories=(story,),
     )
 
 
 def _draining(world: _World, here: Step) -> Step:
-    rollout = _under_way(world, here)
-    assert rollout.previous_revision is not None
-    left = world.left(rollout.switched_at, world.disvc.spec.deployment_strategy.drain_seconds)
+    drain_seconds = world.disvc.spec.deployment_strategy.drain_seconds
+    left = world.left(_under_way(world, here).switched_at, drain_seconds)
     if left > 0:
         return replace(here, wait=left)
     here, rollout = _confirmed(world, here, here.target)
     if here.asks_live_routes or rollout.switched_at is None or not world.ready(here.target):
         return here
-    left = world.left(rollout.switched_at, world.disvc.spec.deployment_strategy.drain_seconds)
+    left = world.left(rollout.switched_at, drain_seconds)  # which may have begun only now
     if left > 0:
         return replace(here, wait=left)
-    assert rollout.previous_revision is not None
-    story = Story("Normal", "RolloutSucceeded", f"{here.target.name} serves; removing {rollout.previous_revision.name}")
+    previous = rollout.previous_revision
+    story = Story("Normal", "RolloutSucceeded", f"{here.target.name} serves; removing {previous and previous.name}")
     return _stable(here, here.target, "Succeeded", story)
 
 
 def _rolling_back(world: _World, here: Step) -> Step:
-    assert here.active is not None
+    active = here.active
+    assert active is not None
     strategy = world.disvc.spec.deployment_strategy
-    here, rollout = _confirmed(world, here, here.active)
+    here, rollout = _confirmed(world, here, active)
     if here.asks_live_routes or rollout.switched_at is None:
         return here
     left = max(
@@ -269,7 +271,7 @@ def _rolling_back(world: _World, here: Step) -> Step:
     )
     if left > 0:
         return replace(here, wait=left)
-    story = Story("Warning", "RolledBack", f"{here.active.name} has the traffic; {here.target.name}: {rollout.message}")
+    story = Story("Warning", "RolledBack", f"{active.name} has the traffic; {here.target.name}: {rollout.message}")
     return replace(here, phase=Phase.FAILED, stories=(story,))
 
 
