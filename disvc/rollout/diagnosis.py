@@ -4,10 +4,12 @@ First what waiting will not mend; among those, and among the rest, in this order
 
 1. it is being deleted, or stopped: nothing else counts then;
 2. KServe refuses the spec (InvalidSpec): it looks at nothing else either;
-3. its pods;
+3. trouble of its pods;
 4. KServe has seen the model fail to load;
 5. a Warning event: an unsupported storageUri shows nowhere else;
-6. what the pods are busy with; 7. KServe's silence; 8. its conditions.
+6. what the pods are busy with;
+7. its conditions;
+8. KServe's silence.
 
 Of a member that is ready only its pods' trouble is told: Ready stays True while a rolling update within KServe fails.
 """
@@ -68,17 +70,19 @@ def _found(isvc: Value, own: Sequence[Value], events: Iterable[Value], now: date
     model = kserve.model_status(isvc)
     if model.get("transitionStatus") == kserve.INVALID:
         yield _invalid(isvc, model)
-    if (trouble := pods.trouble(own)) is not None:
-        yield trouble
-    if model.get("transitionStatus") == kserve.BLOCKED:
+    trouble, is_blocked = pods.trouble(own), model.get("transitionStatus") == kserve.BLOCKED
+    if trouble is not None:
+        yield replace(trouble, failing=trouble.failing or is_blocked)  # they tell the same, and the pod tells more
+    elif is_blocked:
         yield _blocked(isvc, model)
     if (event := _event(isvc, events)) is not None:
         yield event
     if (progress := pods.starting(own)) is not None:
         yield progress
+    yield from _conditions(isvc)
     if (silence := _silence(isvc, own, now)) is not None:
         yield silence
-    yield from _conditions(isvc)
+    yield _problem(isvc, "NotReady", "KServe has not said that it is ready")
 
 
 def _deleting(isvc: Value) -> Problem:
@@ -161,22 +165,17 @@ def _event_time(event: Value) -> datetime | None:
 
 
 def _silence(isvc: Value, own: Sequence[Value], now: datetime) -> Problem | None:
-    if not kserve.conditions(isvc):
-        since, event, told = instant(isvc["metadata"].get("creationTimestamp")), "it was created", "no status"
+    said = kserve.conditions(isvc)
+    if said:
+        since, told = pods.ready_since(own), "all its pods are ready, and KServe has not said so"
     else:
-        since, event, told = pods.ready_since(own), "all its pods turned ready", "nothing"
-    if since is None:
+        since, told = instant(isvc["metadata"].get("creationTimestamp")), "KServe has written no status"
+    if since is None or any(time >= since for condition in said.values() if (time := _transition(condition))):
         return None
     if now - since < SILENCE:
-        if kserve.conditions(isvc):
-            return None
-        return _problem(isvc, "Pending", "KServe has written no status yet", since=since)
-    return Problem(
-        "KServeSilent",
-        f"KServe has written {told} since {event}; is its controller running",
-        look_at=kserve.LOOK_AT_CONTROLLER,
-        since=since,
-    )
+        return None if said else _problem(isvc, "Pending", f"{told} yet", since=since)
+    text = f"{told}; is its controller running"
+    return Problem("KServeSilent", text, look_at=kserve.LOOK_AT_CONTROLLER, since=since)
 
 
 def _conditions(isvc: Value) -> Iterator[Problem]:
@@ -193,7 +192,6 @@ def _conditions(isvc: Value) -> Iterator[Problem]:
             since=_transition(condition),
             failing=condition.get("reason") in _FAILED and _CONFLICT not in condition.get("message", ""),
         )
-    yield _problem(isvc, "NotReady", "KServe has not said that it is ready")
 
 
 def _problem(

@@ -249,7 +249,8 @@ def _containers(pod: Value) -> Iterator[_Container]:
     ):
         by_name = {spec["name"]: spec for spec in (pod.get("spec") or {}).get(specs) or ()}
         for one in status.get(statuses) or ():
-            yield _Container(pod, one, by_name.get(one["name"], {}), is_init)
+            spec = by_name.get(one["name"], {})
+            yield _Container(pod, one, spec, is_init and spec.get("restartPolicy") != "Always")  # that is a sidecar
 
 
 def _has_recovered(container: _Container) -> bool:

@@ -39,7 +39,7 @@ def summary(revision: str, wanted: int, seen: Observation) -> str:
         others = wanted - ready - (not is_ready)
         parts += [f"{others} more not ready"] if others else []
     elif ready == wanted:
-        parts.append(f"Service {revision} has {seen.endpoints.get(revision, 0)} ready addresses")
+        parts.append(f"ready addresses of Service {revision}: {seen.endpoints.get(revision, 0)}")
     return "; ".join([*parts, *([f"see: {look_at}"] if look_at else [])])
 
 
