@@ -169,6 +169,14 @@ def test_a_word_that_belongs_to_no_flag_is_named(capsys: pytest.CaptureFixture[s
                 "as {name}-{namespace}.{domain}"
             ),
         ),
+        (
+            "--domain-template",
+            "{namespace}.{domain}",
+            (
+                "it gives no host of its own to each service: write it with {name}, {namespace} and {domain}, "
+                "as {name}-{namespace}.{domain}"
+            ),
+        ),
         ("--url-scheme", "ftp", "it should be 'http' or 'https'"),
         ("--leader-elect", "maybe", "give true or false"),
         ("--metrics-bind-address", "8080", "'8080' is not an address to listen on; give HOST:PORT or :PORT"),
