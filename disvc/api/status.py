@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainSerializer
 
 from disvc.api.model import Model
+from disvc.api.rules import rule, rules
 
 
 class Phase(StrEnum):
@@ -36,7 +37,12 @@ class Phase(StrEnum):
     """The target has failed. Nothing is tried until the spec changes or a retry is asked for."""
 
 
-Time = Annotated[datetime, PlainSerializer(lambda time: time.isoformat(timespec="microseconds").replace("+00:00", "Z"))]
+Time = Annotated[
+    datetime,
+    PlainSerializer(lambda time: time.isoformat(timespec="microseconds").replace("+00:00", "Z")),
+    # The format date-time alone admits the year 0, which is no datetime's, and lists.
+    Field(json_schema_extra=rules(rule("self >= timestamp('1970-01-01T00:00:00Z')", "give a time since 1970"))),
+]
 
 
 class Revision(Model):
