@@ -71,5 +71,6 @@ def expected_addresses(record_member: Mapping[str, Any], replicas: int) -> int:
     The Services select the transformer's pods where there is a transformer, else the predictor's.
     """
     spec = record_member["spec"]
-    least = (spec.get("transformer") or spec["predictor"]).get("minReplicas")
+    entry_point = spec["predictor"] if spec.get("transformer") is None else spec["transformer"]
+    least = entry_point.get("minReplicas")
     return replicas * (1 if least is None else max(1, least))
