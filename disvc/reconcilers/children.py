@@ -126,7 +126,7 @@ class Children:
         metadata = {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version}
         body = {**patch, "metadata": {**patch.get("metadata", {}), **metadata}}
         await self._client.patch(self._resource, live.metadata.name, body, live.metadata.namespace)
-        _log.info("put back", kind=self._resource.kind, child=live.metadata.name, patch=patch)
+        _log.info("changed", kind=self._resource.kind, child=live.metadata.name, patch=patch)
 
     async def _in_the_way(self, key: Key, confirmed: _Confirmation, name: str) -> Obstacle | None:
         """Find out what has the name of a child that could not be made, and that the cache does not show yet."""

@@ -28,6 +28,7 @@ from disvc.rollout.revision import Record, manifest, read
 from disvc.rollout.status import PROGRESS_SECONDS, is_urgent, status, summary
 from disvc.rollout.template import same_template, template_hash, template_of
 from disvc.runtime import AlreadyExists, ApiError, Conflict, Key, NotFound, Object, Request, Result
+from disvc.runtime.events import EventRecorder, ObjectReference
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from disvc.reconcilers.observer import Observer
     from disvc.reconcilers.world import World
     from disvc.rollout.observation import Observation, Routes
-    from disvc.runtime.events import EventRecorder
 
 REMIND_SECONDS = 15.0
 """While something is under way, how often it is looked at though no event came: some things are told by silence."""
@@ -225,8 +225,10 @@ class Statuses:
         now: datetime,
     ) -> None:
         """Tell people what has happened, now that it is recorded."""
+        # Events that differ in nothing but their note count as one: so they say which revision they have to do with.
+        about = ObjectReference(REVISIONS.api_version, REVISIONS.kind, key.namespace, taken.target.name)
         for story in taken.stories:
-            self._events.event(obj, story.type, story.reason, str(taken.phase), story.note)
+            self._events.event(obj, story.type, story.reason, str(taken.phase), story.note, about)
             _log.info("rollout", reason=story.reason, phase=str(taken.phase), note=story.note)
         if taken.outcome is not None:
             started = disvc.status.rollout.started_at if disvc.status.rollout else now

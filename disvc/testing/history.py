@@ -62,19 +62,19 @@ class History:
         self._more = asyncio.Condition()
 
     async def __aenter__(self) -> Self:
-        self._group = asyncio.TaskGroup()
-        await self._group.__aenter__()
         self._tasks = []
         for resource in self._resources:
             listed = await self._client.list(resource, self._namespace)
             self._before[resource] = {obj.metadata.name: obj.decode() for obj in listed.items}
-            self._tasks.append(self._group.create_task(self._watch(resource, listed.resource_version)))
+            self._tasks.append(asyncio.create_task(self._watch(resource, listed.resource_version)))
         return self
 
-    async def __aexit__(self, *error: Any) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
-        await self._group.__aexit__(*error)
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
 
     async def _watch(self, resource: Resource[Any], version: str) -> None:
         self._seen[resource] = int(version)

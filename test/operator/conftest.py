@@ -18,6 +18,7 @@ from disvc.reconcilers import add_to_manager
 from disvc.reconcilers.resources import DISVCS, ENDPOINT_SLICES, INGRESSES, ISVCS, REVISIONS, SERVICES
 from disvc.rollout.configuration import RoutingDefaults
 from disvc.runtime import Client, Environment, Manager, NotFound, Resource, connect
+from disvc.testing.crds import install
 from disvc.testing.history import History
 
 if TYPE_CHECKING:
@@ -170,17 +171,8 @@ def _plain(obj: Any) -> Value:
 def plane(control_plane_with_controllers: ControlPlane) -> ControlPlane:
     """The shared control plane, with the operator's CRD."""
     crd = yaml.safe_load((CONFIG / "crd/bases/serving.kserve.io_distributedinferenceservices.yaml").read_text())
-    admin, path = control_plane_with_controllers.admin, "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
-    admin.call("POST", path, crd)
-    while not _established(admin.call("GET", f"{path}/{crd['metadata']['name']}")):
-        pass
+    install(control_plane_with_controllers.admin, crd)
     return control_plane_with_controllers
-
-
-def _established(crd: Value) -> bool:
-    return any(
-        c["type"] == "Established" and c["status"] == "True" for c in crd.get("status", {}).get("conditions", ())
-    )
 
 
 @pytest.fixture(scope="session")
@@ -211,12 +203,13 @@ def operate(plane: ControlPlane, operator_user: User, kserve_namespace: str) -> 
             manager = Manager(transport, namespaces=[kserve_namespace], environment=environment, **options)
             add_to_manager(manager, routing=routing or RoutingDefaults())
             stop = asyncio.Event()
-            async with asyncio.TaskGroup() as group:
-                group.create_task(manager.run(stop=stop, handle_signals=False))
-                try:
-                    yield manager
-                finally:
-                    stop.set()
+            # No task group: a fixture is begun and ended in two tasks of pytest's.
+            running = asyncio.create_task(manager.run(stop=stop, handle_signals=False))
+            try:
+                yield manager
+            finally:
+                stop.set()
+                await running
 
     return run
 
