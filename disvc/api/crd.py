@@ -1,6 +1,7 @@
 """The CustomResourceDefinition, made from the types: what the API server knows of DISVCs.
 
-`make generate` writes it to config/crd/bases; whoever installs it in another way calls `crd()`.
+`make generate` writes it to config/crd/bases; whoever installs it in another way calls `crd()`. It needs Kubernetes
+1.32, where rules may use CEL's library `format`.
 """
 
 from __future__ import annotations

@@ -10,9 +10,6 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, JsonValue
 
-RESERVED_PREFIX: Final = "disvc.serving.kserve.io/"
-"""Of annotations that the operator sets, or that people set on the DISVC itself."""
-
 
 def rule(
     expression: str,
@@ -76,9 +73,9 @@ def _keys(key: str) -> dict[str, JsonValue]:
 
 
 _OWN_ANNOTATIONS = rule(
-    f"self.all(key, !key.startsWith('{RESERVED_PREFIX}'))",
-    f"remove what starts with {RESERVED_PREFIX}: such annotations ask the operator for something where they stand in"
-    " metadata.annotations of the DistributedInferenceService, and elsewhere only the operator sets them",
+    "self.all(key, !key.startsWith('disvc.serving.kserve.io/'))",
+    "remove what starts with disvc.serving.kserve.io/: such annotations ask the operator for something where they stand"
+    " in metadata.annotations of the DistributedInferenceService, and elsewhere only the operator sets them",
     reason="Forbidden",
 )
 _STOP = without(

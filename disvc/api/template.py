@@ -1,7 +1,8 @@
 """What the CRD knows of the InferenceServiceSpec in a DISVC: as much as it takes to refuse what cannot work.
 
-All else is kept as it is, whatever KServe knows or will know: KServe judges it when a member is made. The fields that
-are told here exist in KServe v0.20 (pkg/apis/serving/v1beta1); rules cannot see a field that the schema does not tell.
+All else is kept as it is, whatever KServe knows or will know: KServe judges it when a member is made. A rule cannot
+see a field that the schema does not tell. The fields, and what KServe does with them, are those of v0.20
+(pkg/apis/serving/v1beta1).
 """
 
 from __future__ import annotations
@@ -22,17 +23,20 @@ def _preserved(description: str, properties: dict[str, JsonValue], *entries: dic
 _POD_LABELS: dict[str, JsonValue] = {
     "type": "object",
     "description": "Labels of the component's pods. Those that the operator selects pods by are refused.",
-    "maxProperties": 64,
     "additionalProperties": {"type": "string"},
     **rules(*SELECTED_BY),
 }
-_NO_NAME = rule(
-    "!has(self.name) || self.name == ''",
-    "remove it: KServe would give the Deployment and the Service another name, and the operator would not find them;"
-    " to name the model, use spec.modelName",
-    reason="Forbidden",
-    field=".name",
-)
+
+
+def _no_name(why: str) -> dict[str, JsonValue]:
+    return rule(
+        "!has(self.name) || self.name == ''",
+        f"remove it: {why}; to name the model, use spec.modelName",
+        reason="Forbidden",
+        field=".name",
+    )
+
+
 _NO_TRAFFIC_SPLIT = rule(
     "!has(self.canaryTrafficPercent)",
     "remove it: traffic between revisions is the operator's, and members run in a mode in which KServe splits none;"
@@ -47,12 +51,6 @@ _NO_WORKERS = rule(
     reason="Forbidden",
     field=".workerSpec",
 )
-_NO_MODEL_NAME = rule(
-    "!has(self.name) || self.name == ''",
-    'remove it or make it "": KServe refuses a name here; to name the model, use spec.modelName',
-    reason="Forbidden",
-    field=".name",
-)
 _NO_CANARY = rule(
     "!has(self.canary) || self.canary.size() == 0",
     "remove it: no request would reach a canary of KServe's, as the operator's routes go past it; to hold a new"
@@ -60,18 +58,16 @@ _NO_CANARY = rule(
     reason="Forbidden",
     field=".canary",
 )
-_NAME: JsonValue = {"type": "string", "description": "Refused, as the operator finds what KServe makes by its name."}
 _COMPONENT: dict[str, JsonValue] = {
-    "name": _NAME,
+    "name": {"type": "string", "description": "Refused unless empty: see spec.modelName."},
     "canaryTrafficPercent": {
         "type": "integer",
-        "format": "int64",
         "description": "Refused, as traffic between revisions is the operator's.",
     },
     "labels": _POD_LABELS,
 }
 
-SCHEMA = _preserved(
+_SCHEMA = _preserved(
     "An InferenceServiceSpec of KServe, serving.kserve.io/v1beta1: what each member is made from. It is kept as it is;"
     " `kubectl explain inferenceservice.spec` shows all of its fields, and those shown here are the ones that matter to"
     " the operator.",
@@ -83,12 +79,12 @@ SCHEMA = _preserved(
                 "model": _preserved(
                     "The model and its server. The first of `ports` is what the service forwards to; a port whose name"
                     " has grpc or h2c in it makes the service a gRPC one.",
-                    {"name": {"type": "string", "description": "Refused unless empty, as it is by KServe."}},
-                    _NO_MODEL_NAME,
+                    {"name": _COMPONENT["name"]},
+                    _no_name("KServe refuses a name here"),
                 ),
                 "workerSpec": _preserved("Refused, as a model on several nodes is not supported.", {}),
             },
-            _NO_NAME,
+            _no_name("KServe would name Deployment and Service after it, as it does for canaries of its own"),
             _NO_TRAFFIC_SPLIT,
             _NO_WORKERS,
         )
@@ -96,10 +92,12 @@ SCHEMA = _preserved(
         "transformer": _preserved(
             "What changes requests and answers before and after the predictor; where there is one, requests go to it.",
             _COMPONENT,
-            _NO_NAME,
+            _no_name("KServe has no such field"),
             _NO_TRAFFIC_SPLIT,
         ),
-        "explainer": _preserved("What explains predictions.", _COMPONENT, _NO_NAME, _NO_TRAFFIC_SPLIT),
+        "explainer": _preserved(
+            "What explains predictions.", _COMPONENT, _no_name("KServe has no such field"), _NO_TRAFFIC_SPLIT
+        ),
         "canary": {
             "type": "array",
             "description": "Refused, as no request would reach it.",
@@ -109,5 +107,5 @@ SCHEMA = _preserved(
     _NO_CANARY,
 ) | {"required": ["predictor"]}
 
-Template = Annotated[dict[str, Any], WithJsonSchema(SCHEMA)]
+Template = Annotated[dict[str, Any], WithJsonSchema(_SCHEMA)]
 """An InferenceServiceSpec, as the user wrote it."""

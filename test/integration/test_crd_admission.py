@@ -122,8 +122,8 @@ def test_the_server_finds_nothing_wrong_with_the_schema(installed: ControlPlane)
         (predictor(workerSpec={}), "spec.inferenceService.predictor.workerSpec", "use spec.replicas"),
         (predictor(model={**MODEL, "name": "x"}), "spec.inferenceService.predictor.model.name", "use spec.modelName"),
         (template(canary=[{"trafficPercent": 10}]), "spec.inferenceService.canary", "promotion: Manual"),
-        (template(transformer={"name": "x"}), "spec.inferenceService.transformer.name", "use spec.modelName"),
-        (template(explainer={"name": "x"}), "spec.inferenceService.explainer.name", "use spec.modelName"),
+        (template(transformer={"name": "x"}), "spec.inferenceService.transformer.name", "no such field"),
+        (template(explainer={"name": "x"}), "spec.inferenceService.explainer.name", "no such field"),
         ({"inferenservice": {"predictor": {"name": "x"}}}, "spec.inferenservice.predictor.name", "use spec.modelName"),
         (strategy(type="Canary"), "spec.deploymentStrategy.type", '"RollingUpdate", "Recreate"'),
         (strategy(type="Recreate", promotion="Manual"), "spec.deploymentStrategy.promotion", "nothing would serve"),
@@ -165,6 +165,10 @@ def test_what_cannot_work_is_refused_with_what_to_do_instead(
     refusals = server.refusals(refused)
     assert list(refusals) == [field]
     assert message in refusals[field]
+
+
+def test_a_disvc_without_a_spec_is_refused(server: Server) -> None:
+    assert "Required value" in server.refusals(None)["spec"]
 
 
 def test_a_negative_number_of_replicas_is_refused(server: Server) -> None:
