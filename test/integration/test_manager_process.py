@@ -60,7 +60,6 @@ async def plane(control_plane_with_controllers: ControlPlane) -> ControlPlane:
 
 async def install_ours(plane: ControlPlane) -> None:
     await plane.kubectl("apply", "--server-side", "-k", str(CRD))
-    await plane.kubectl("wait", "--for=condition=Established", f"crd/{DISVCS}")
 
 
 async def asked(program: Program, what: str, path: str) -> tuple[int, str]:
