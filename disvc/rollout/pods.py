@@ -43,7 +43,7 @@ _NOT_STARTED: Final = (
     "PostStartHookError",
 )
 _STARTING: Final = ("", "ContainerCreating", "PodInitializing")
-_BACK_OFF_PULLING: Final = re.compile(r"^Back-off pulling image [^ ]*(: ErrImagePull: )?")
+_BACK_OFF_PULLING: Final = re.compile(r'^Back-off pulling image(?: "[^"]*")?(?:: ErrImagePull: )?')
 
 
 class _Container(NamedTuple):
@@ -110,7 +110,7 @@ def ready_since(pods: Sequence[Value]) -> datetime | None:
 
 
 def _troubles(pod: Value, pods: Sequence[Value]) -> Iterator[Problem]:
-    if pod.get("status", {}).get("phase") == "Failed" and not _is_superseded(pod, pods):
+    if (pod.get("status") or {}).get("phase") == "Failed" and not _is_superseded(pod, pods):
         yield _failed(pod)
     if not _is_live(pod):
         return
