@@ -83,6 +83,12 @@ _STOP = without(
     "it belongs in metadata.annotations of the DistributedInferenceService, where it stops the whole service without a"
     " new revision",
 )
+_DEPLOYMENT_MODE = rule(
+    "!('serving.kserve.io/deploymentMode' in self)"
+    " || self['serving.kserve.io/deploymentMode'] in ['RawDeployment', 'Standard']",
+    "serving.kserve.io/deploymentMode can be RawDeployment or Standard, which mean the same: traffic is switched by"
+    " Services that select the pods of Deployments; without it, members run so anyway",
+)
 _SET_BY_KSERVE = tuple(
     without(label, "KServe sets this label, in its own way for each InferenceService")
     for label in ("app", "component", "serving.kserve.io/inferenceservice")
@@ -125,5 +131,9 @@ Annotations = Annotated[
     dict[str, str], Field(max_length=64, json_schema_extra=rules(_OWN_ANNOTATIONS, _keys("key.lowerAscii()")))
 ]
 MemberAnnotations = Annotated[
-    dict[str, str], Field(max_length=64, json_schema_extra=rules(_OWN_ANNOTATIONS, _STOP, _keys("key.lowerAscii()")))
+    dict[str, str],
+    Field(
+        max_length=64,
+        json_schema_extra=rules(_OWN_ANNOTATIONS, _STOP, _DEPLOYMENT_MODE, _keys("key.lowerAscii()")),
+    ),
 ]

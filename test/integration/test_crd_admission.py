@@ -28,6 +28,7 @@ DEFINITION = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd()['m
 MODEL: Value = {"modelFormat": {"name": "sklearn"}, "name": "", "storageUri": "gs://models/iris"}
 PREDICTOR: Value = {"model": MODEL}
 TEMPLATE: Value = {"predictor": PREDICTOR}
+MODE = "serving.kserve.io/deploymentMode"
 LONGEST_HOST = ".".join(["x" * 63] * 3 + ["x" * 61])
 
 
@@ -141,6 +142,7 @@ def test_the_server_finds_nothing_wrong_with_the_schema(installed: ControlPlane)
         (spec(labels={"a": True}), "spec.labels.a", "must be of type string"),
         (spec(annotations={"/a": "x"}), "spec.annotations", "a key is NAME or PREFIX/NAME"),
         (spec(annotations={STOP_ANNOTATION: "true"}), "spec.annotations", "belongs in metadata.annotations"),
+        (spec(annotations={MODE: "Serverless"}), "spec.annotations", "RawDeployment or Standard"),
         (routing(type="Gateway"), "spec.routing.type", '"Ingress", "None"'),
         (routing(host="*.example.com"), "spec.routing.host", "without scheme, wildcard, port or path"),
         (routing(host="iris.example.com:80"), "spec.routing.host", "without scheme, wildcard, port or path"),
@@ -234,6 +236,8 @@ def test_a_name_that_no_service_can_have_is_refused(server: Server, name: str) -
         spec(modelName="Iris_2.1-x"),
         spec(labels={"example.com/team": "", "x" * 63: "x" * 63}),
         spec(annotations={"Example.com/Team": "any text\n" * 1000}),
+        spec(annotations={MODE: "RawDeployment"}),
+        spec(annotations={MODE: "Standard"}),
         routing(host=LONGEST_HOST, domain="localhost", className="nginx.example.com", tls={"secretName": "iris-tls"}),
         routing(type="None", sessionAffinity={"type": "None"}),
     ],
