@@ -39,6 +39,7 @@ _MODES: Final = (_RAW, "Standard")
 """KServe's old and new word for the same; its webhook rewrites the old one, which every version knows."""
 _KSERVE: Final = "kserve.io"
 _OWN: Final = "disvc.serving.kserve.io"
+"""Of annotations by which people ask the operator for something, and of the operator's own."""
 
 
 def render(disvc: DistributedInferenceService, number: int) -> dict[str, Any]:
@@ -107,12 +108,11 @@ def _annotations(disvc: DistributedInferenceService) -> dict[str, str]:
     `serving.kserve.io/stop` on the DISVC is the operator's to act on: it may come and go without a new revision.
     """
     inherited = {
-        key: value
-        for key, value in disvc.metadata.annotations.items()
-        if _of_kserve(key.partition("/")[0]) and key != STOP_ANNOTATION
+        key: value for key, value in disvc.metadata.annotations.items() if _of_kserve(key) and key != STOP_ANNOTATION
     }
     return {DEPLOYMENT_MODE: _RAW, **inherited, **disvc.spec.annotations}
 
 
-def _of_kserve(domain: str) -> bool:
+def _of_kserve(key: str) -> bool:
+    domain = key.rpartition("/")[0]
     return (domain == _KSERVE or domain.endswith(f".{_KSERVE}")) and domain != _OWN

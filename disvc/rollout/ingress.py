@@ -52,11 +52,11 @@ def ingress(disvc: DistributedInferenceService, record: Record, defaults: Routin
 
 
 def backend_revision(ingress: Mapping[str, Any], name: str) -> str | None:
-    """Return the revision of DISVC `name` whose Service all rules of an Ingress lead to, None where it is not one."""
-    spec = ingress.get("spec", {})
-    backends = [path.get("backend", {}) for rule in spec.get("rules") or [] for path in rule.get("http", {})["paths"]]
-    services = {backend.get("service", {}).get("name") for backend in backends}
-    if len(services) != 1 or "defaultBackend" in spec:
-        return None
-    (service,) = services
-    return service if isinstance(service, str) and service.startswith(f"{name}-v") else None
+    """Return the revision of DISVC `name` whose Service all of an Ingress leads to, None where that is not so."""
+    spec = ingress.get("spec") or {}
+    paths = [path for rule in spec.get("rules") or [] for path in (rule.get("http") or {}).get("paths") or []]
+    backends = [*(path["backend"] for path in paths), *filter(None, [spec.get("defaultBackend")])]
+    services = {backend.get("service", {}).get("name", "") for backend in backends}
+    service: str = services.pop() if len(services) == 1 else ""
+    number = service.removeprefix(f"{name}-v")
+    return service if number != service and number.isascii() and number.isdecimal() else None

@@ -35,7 +35,7 @@ _BY_RUNTIME: Final[Mapping[str, str | None]] = {
     "torchserve": None,
     "vllm": _VLLM_ARGUMENT,
 }
-"""By a part of the ServingRuntime's name."""
+"""By how a word of the ServingRuntime's name begins: a pmmlserver is no mlserver."""
 _BY_FORMAT: Final[Mapping[str, str | None]] = {
     "mlflow": _MLSERVER_VARIABLE,
     "onnx": None,
@@ -85,7 +85,8 @@ def with_model_name(spec: Mapping[str, Any], name: str) -> dict[str, Any]:
 def _way(field: str, server: Mapping[str, Any]) -> str | None:
     """Return the argument or variable that tells a model's server the name, None where there is none."""
     if runtime := server.get("runtime"):
-        return next((way for part, way in _BY_RUNTIME.items() if part in runtime), _ARGUMENT)
+        words = runtime.split("-")
+        return next((way for start, way in _BY_RUNTIME.items() if any(w.startswith(start) for w in words)), _ARGUMENT)
     model_format = server.get("modelFormat", {}).get("name", "") if field == "model" else field
     by_format = dict(_BY_FORMAT)
     if "v2" in server.get("protocolVersion", ""):
