@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 import urllib3
+import yaml
 
 from disvc.testing.kserve import install
 from disvc.testing.program import Program
@@ -26,6 +27,7 @@ ROOT = Path(__file__).parents[2]
 MANAGER = ROOT / "cmd" / "manager"
 CRD = ROOT / "config" / "crd"
 RBAC = ROOT / "config" / "rbac"
+SAMPLES = ROOT / "config" / "samples"
 RULES = rules_in(RBAC / "role.yaml", RBAC / "leader_election.yaml", RBAC / "events.yaml")
 DISVCS = "distributedinferenceservices.serving.kserve.io"
 ISVCS = "inferenceservices.serving.kserve.io"
@@ -175,6 +177,26 @@ async def test_for_some_namespaces_the_rights_may_be_bound_in_these_only(plane: 
     for namespace in ("shard-a", "shard-b"):
         await plane.kubectl("delete", "namespace", namespace, "--wait=false")
     await plane.kubectl("delete", "-f", str(RBAC / "role.yaml"))
+
+
+async def test_a_label_selector_limits_the_services_but_not_their_children(
+    plane: ControlPlane, kserve_namespace: str, start: Start
+) -> None:
+    async def kubectl(*args: str, stdin: str | None = None) -> str:
+        return await plane.kubectl(*args, f"--namespace={kserve_namespace}", stdin=stdin)
+
+    sample = (SAMPLES / "scale-out-rest.yaml").read_text()
+    for name in ("blue", "green"):
+        disvc = yaml.safe_load(sample)
+        disvc["metadata"] |= {"name": name, "labels": {"shard": name}}
+        await kubectl("create", "-f", "-", stdin=yaml.safe_dump(disvc))
+    manager = await start(plane.admin, f"--watch-namespaces={kserve_namespace}", "--watch-label-selector=shard=blue")
+    await kubectl("wait", "service/blue-v1", "--for=create", "--timeout=60s")
+    await kubectl("delete", "service/blue-v1")
+    await kubectl("wait", "service/blue-v1", "--for=create", "--timeout=60s")
+    await stopped(manager)
+    assert await kubectl("get", "isvc,service,ingress", "--selector=disvc=green", "-o", "name") == ""
+    assert await kubectl("get", "disvc/green", "-o", "jsonpath={.status.phase}") == ""
 
 
 async def test_a_wrong_value_ends_it_with_2_and_one_line() -> None:
