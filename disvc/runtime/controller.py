@@ -21,7 +21,7 @@ import asyncio
 import inspect
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 import structlog
 from structlog.contextvars import bound_contextvars
@@ -34,6 +34,7 @@ from disvc.runtime.arguments import (
     check_listed,
     check_seconds,
 )
+from disvc.runtime.cancellation import CANCEL_SECONDS, cancel
 from disvc.runtime.errors import LeadershipLost, RuntimeFailure, TerminalError
 from disvc.runtime.objects import Key, Object, Request, Resource
 from disvc.runtime.selection import Selection
@@ -50,9 +51,6 @@ if TYPE_CHECKING:
     from disvc.runtime.subscription import Subscription
 
 T = TypeVar("T")
-
-CANCEL_SECONDS: Final = 5.0
-"""How long a cancelled reconcile may take to clean up after itself."""
 
 _BUGS = (AssertionError, AttributeError, LookupError, NameError, TypeError)
 """The exceptions that controller-runtime's users would call panics: the code is wrong, not the world."""
@@ -226,9 +224,7 @@ class Controller:
             return
         self._ending = True
         self.queue.shut_down()  # a reconcile may end in another error than its cancellation; no other must follow
-        for task in tasks:
-            task.cancel()
-        _, stuck = await asyncio.wait(tasks, timeout=CANCEL_SECONDS)
+        stuck = await cancel(tasks)
         if stuck:
             keys = ", ".join(sorted(map(str, self._running)))
             _log.error("reconciles go on though they were cancelled", controller=self.name, keys=keys)

@@ -24,6 +24,7 @@ import structlog
 
 from disvc.runtime.backoff import Backoff
 from disvc.runtime.cache import Cache, Store
+from disvc.runtime.cancellation import cancel, goes_on
 from disvc.runtime.delta import Delta
 from disvc.runtime.errors import (
     ConfigurationError,
@@ -76,6 +77,7 @@ class Informer(Generic[T]):
         self._resync_seconds = resync_seconds
         self._clock = client.environment.clock
         self._subscriptions: dict[Subscription[T], asyncio.Task[None] | None] = {}
+        self._handlers: set[asyncio.Task[None]] = set()
         self._unsynced = set(selection.namespaces or ("",))
         self.synced = asyncio.Event()
         """Set once the cache has held the server's whole state, or nobody is interested in it any more."""
@@ -125,18 +127,23 @@ class Informer(Generic[T]):
     def _begin(self, subscription: Subscription[T]) -> None:
         assert self._group is not None
         if subscription.handler is not None:
-            task = self._group.create_task(subscription.deliver(), name=f"handler {subscription.name}")
+            # Beside the group, which would wait for ever for a handler that does not heed its cancellation.
+            task = asyncio.create_task(
+                subscription.deliver(), name=f"handler {subscription.name or repr(subscription.handler)}"
+            )
             self._subscriptions[subscription] = task
+            self._handlers.add(task)
+            task.add_done_callback(self._handlers.discard)
+            self._group.create_task(_end_of(task), name=f"end of {task.get_name()}")
 
     async def _leave(self, subscription: Subscription[T]) -> None:
         task = self._subscriptions.pop(subscription, None)
-        if task is not None and task is not asyncio.current_task():
-            task.cancel()
-            await asyncio.wait([task])
-        elif task is not None:
-            task.cancel()
         if not self._subscriptions:
             self._stop()
+        if task is not None and task is not asyncio.current_task():
+            await _cancel({task})
+        elif task is not None:
+            task.cancel()
 
     def _stop(self) -> None:
         if not self.stopping:
@@ -148,7 +155,10 @@ class Informer(Generic[T]):
                 self._main.cancel()
 
     async def run(self) -> None:
-        """Reflect and deliver until cancelled or the last subscription leaves."""
+        """Reflect and deliver until cancelled or the last subscription leaves.
+
+        Raises `RuntimeFailure` where a handler goes on though it was cancelled.
+        """
         if self.stopping:
             return  # it left before this began
         self._main = asyncio.current_task()
@@ -165,8 +175,9 @@ class Informer(Generic[T]):
             if not self.stopping:
                 raise
         finally:
-            self._group = None
+            self._group = self._main = None
             self._stop()
+            await _cancel(self._handlers)
 
     async def _resync(self) -> None:
         while True:
@@ -339,3 +350,16 @@ class Informer(Generic[T]):
         while self._uncertain:
             await asyncio.wait(list(self._uncertain.values()))
             await asyncio.sleep(0)  # for `forget`
+
+
+async def _end_of(task: asyncio.Task[None]) -> None:
+    """Wait for a task, and raise what it raised."""
+    await asyncio.wait([task])
+    if not task.cancelled():
+        task.result()
+
+
+async def _cancel(handlers: set[asyncio.Task[None]]) -> None:
+    deaf = await cancel(handlers)
+    if deaf:
+        raise RuntimeFailure(goes_on(" and ".join(sorted(task.get_name() for task in deaf))))

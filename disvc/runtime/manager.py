@@ -7,7 +7,8 @@ What it promises:
 - SIGTERM and SIGINT end it cleanly: `run()` returns, and the process exits with 0. A second signal kills it.
   Of several managers in one process each is ended by the one signal, see `signals`.
 - No task outlives `run()`, and none dies unnoticed: a task that fails ends the process with its error, and so
-  does one that goes on for `CANCEL_SECONDS` after it was cancelled; only that one is left behind.
+  does one that goes on for `CANCEL_SECONDS` after it was cancelled; only that one is left behind. A note at the
+  error names the task. What other tasks raise while they are stopped is logged.
 - A lost lease ends the process (`LeadershipLost`), at once and without a grace, and until it has ended
   the client refuses to write.
 - Events that were recorded before the end are sent, within `FLUSH_SECONDS`, before the lease is given back.
@@ -24,8 +25,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 import structlog
 
 from disvc.runtime.arguments import check_listed, check_seconds
+from disvc.runtime.cancellation import cancel, goes_on
 from disvc.runtime.client import Client
-from disvc.runtime.controller import CANCEL_SECONDS, Controller
+from disvc.runtime.controller import Controller
 from disvc.runtime.endpoints import listening, metrics_application, probes_application
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import LeadershipLost, RuntimeFailure
@@ -236,15 +238,24 @@ class Manager:
         if self._health_probe_bind_address:
             probes = probes_application(self._health, self._readiness)
             applications["probes"] = (probes, self._health_probe_bind_address)
+        failures: list[BaseException] = []
         try:
             with stopped_by_signals(stop) if handle_signals else nullcontext():
                 _log.info("manager starting", server=self._transport.host)
                 async with listening(applications) as self.addresses, _beside(self.informers.run(), "informers"):
-                    if await _unless(stop, self._synced()):
+                    if await _unless(stop, self._synced(), "synchronising the caches"):
                         await self._work(stop)
         except BaseExceptionGroup as group:
-            raise _first(group) from group
-        _log.info("manager stopped")
+            failures = _leaves(group)
+        if not failures:
+            _log.info("manager stopped")
+            return
+        for other in failures[1:]:
+            notes = getattr(other, "__notes__", None)
+            _log.error(
+                "another task failed, too", error=str(other) or type(other).__name__, notes=notes, exc_info=other
+            )
+        raise failures[0]  # here, where it gets no traceback of groups beside its own
 
     async def _synced(self) -> None:
         await self.informers.synced()
@@ -260,7 +271,7 @@ class Manager:
                 stack.push_async_callback(self._elector.release)
             async with asyncio.TaskGroup() as group, _beside(self.events.run(), "events", needs_lease=False):
                 working = self._start(group, stop, needs_lease=False)
-                if self._elector is not None and await _unless(stop, self._elector.acquire()):
+                if self._elector is not None and await _unless(stop, self._elector.acquire(), "acquiring the lease"):
                     self._led = True
                     await stack.enter_async_context(_beside(self._elector.hold(), "leader election"))
                 if self._elector is None or self._led:
@@ -283,31 +294,40 @@ class Manager:
                 if controller.needs_leader_election == needs_lease
             ),
             *(
-                (f"runnable {runnable!r}", _unless(stop, runnable.run()))
+                (_name(runnable), _unless(stop, runnable.run(), _name(runnable)))
                 for runnable in self._runnables
                 if runnable.needs_leader_election == needs_lease
             ),
         ]
-        return [group.create_task(coroutine, name=name, context=context) for name, coroutine in work]
+        return [group.create_task(_noted(name, coro), name=name, context=context) for name, coro in work]
 
 
-async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any]) -> bool:
+def _name(runnable: Runnable) -> str:
+    cls = type(runnable)
+    return f"runnable {cls.__qualname__ if cls.__repr__ is object.__repr__ else repr(runnable)}"
+
+
+async def _noted(name: str, work: Coroutine[Any, Any, T]) -> T:
+    """Do a task's work, and note at its errors whose they are: its name is gone when the process ends with them."""
+    try:
+        return await work
+    except Exception as error:
+        for leaf in _leaves(error):
+            leaf.add_note(f"raised by {name}")
+        raise
+
+
+async def _unless(stop: asyncio.Event, work: Coroutine[Any, Any, Any], name: str) -> bool:
     """Do some work, but cancel it when `stop` comes first. Return whether it was done before that."""
-    what = getattr(work, "__qualname__", repr(work))
     stopping = asyncio.create_task(stop.wait())
-    task = asyncio.create_task(work, name=what)
+    task = asyncio.create_task(work, name=name)
     try:
         await asyncio.wait((stopping, task), return_when=asyncio.FIRST_COMPLETED)
         if task.cancelled():
-            raise RuntimeFailure(f"{what} ended in a cancellation of its own making; it has not done its work")
+            raise RuntimeFailure(f"{name} ended in a cancellation of its own making; it has not done its work")
     finally:
-        stopping.cancel()
-        task.cancel()
-        await asyncio.wait((stopping, task), timeout=CANCEL_SECONDS)
-        if not task.done():
-            raise RuntimeFailure(
-                f"{what} goes on {CANCEL_SECONDS:g} s after it was cancelled; it must let asyncio.CancelledError pass"
-            )
+        if await cancel((stopping, task)):
+            raise RuntimeFailure(goes_on(name))
         if not task.cancelled():
             task.result()  # here, as its error must not get lost where the waiting was cancelled, too
     return not stop.is_set()
@@ -319,12 +339,13 @@ async def _beside(work: Coroutine[Any, Any, None], name: str, *, needs_lease: bo
     context = copy_context()
     context.run(_needs_lease.set, needs_lease)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(work, name=name, context=context)
+        task = group.create_task(_noted(name, work), name=name, context=context)
         yield
         task.cancel()
 
 
-def _first(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the error that ended the tasks: the first one that is not itself a group."""
-    error = group.exceptions[0]
-    return _first(error) if isinstance(error, BaseExceptionGroup) else error
+def _leaves(error: BaseException) -> list[BaseException]:
+    """Return the errors that a group, of groups maybe, consists of, the first one first."""
+    if not isinstance(error, BaseExceptionGroup):
+        return [error]
+    return [leaf for inner in error.exceptions for leaf in _leaves(inner)]

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from disvc.runtime.controller import CANCEL_SECONDS
+from disvc.runtime.cancellation import cancel
 from disvc.runtime.errors import RuntimeFailure
 from disvc.runtime.logs import configure_logging
 
@@ -70,7 +70,8 @@ def run(main: Coroutine[Any, Any, None]) -> None:
         try:
             runner.run(main)
         except RuntimeFailure as error:
-            _log.error("exiting", error=str(error), kind=type(error).__name__)
+            notes = getattr(error, "__notes__", None)  # which task of the manager raised it
+            _log.error("exiting", error=str(error), kind=type(error).__name__, notes=notes)
             sys.exit(1)
         except KeyboardInterrupt:  # Ctrl-C before the manager runs, or twice at once; a traceback tells nobody anything
             signal.signal(signal.SIGINT, signal.SIG_DFL)
@@ -85,10 +86,5 @@ def run(main: Coroutine[Any, Any, None]) -> None:
 
 async def _cancel_what_is_left() -> list[str]:
     """Cancel all other tasks, and return the names of those that go on nevertheless."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    if not others:
-        return []
-    for task in others:
-        task.cancel()
-    _, deaf = await asyncio.wait(others, timeout=CANCEL_SECONDS)
+    deaf = await cancel([task for task in asyncio.all_tasks() if task is not asyncio.current_task()])
     return [task.get_name() for task in deaf]

@@ -81,7 +81,10 @@ class Subscription(Generic[T]):
         await self._synced.wait()
 
     async def remove(self) -> None:
-        """End the subscription; the informer stops with its last one. The handler is not called any more."""
+        """End the subscription; the informer stops with its last one. The handler is not called any more.
+
+        Raises `RuntimeFailure` where the handler goes on though it was cancelled.
+        """
         await self._leave(self)
 
     def put(self, deltas: Iterable[Delta[T] | Key | None]) -> None:

@@ -15,7 +15,8 @@ import pytest
 from structlog.contextvars import get_contextvars, merge_contextvars
 from structlog.testing import capture_logs
 
-from disvc.runtime.controller import CANCEL_SECONDS, Controller, Result, Watch
+from disvc.runtime.cancellation import CANCEL_SECONDS
+from disvc.runtime.controller import Controller, Result, Watch
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import AnswerLost, LeadershipLost, RuntimeFailure, TerminalError
 from disvc.runtime.manager import Manager

@@ -15,7 +15,7 @@ import structlog
 
 from disvc.runtime.client import Client
 from disvc.runtime.environment import Environment
-from disvc.runtime.errors import AnswerLost, ApiError, Unreachable
+from disvc.runtime.errors import AnswerLost, ApiError, RuntimeFailure, Unreachable
 from disvc.runtime.informer import Informer
 from disvc.runtime.informers import Informers
 from disvc.runtime.metrics import Metrics
@@ -625,6 +625,30 @@ async def test_a_handler_that_is_removed_in_the_middle_of_its_work_is_cancelled(
         assert ends == ["ended"]
         await settle()
         assert ends == ["ended"]
+
+
+@in_virtual_time
+async def test_a_handler_that_goes_on_though_it_was_removed_is_named_and_holds_nothing_up() -> None:
+    server = ModelServer()
+    free = asyncio.Event()
+
+    async def deaf(_: Delta[Any]) -> None:
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+
+    async with running(server) as run:
+        subscription = run.informers.subscribe(ALL, deaf, "deaf")
+        staying = View()
+        run.informers.subscribe(ALL, staying)
+        server.put("a")
+        await settle()
+        with pytest.raises(RuntimeFailure, match=r"handler deaf goes on 5 s after it was cancelled"):
+            await subscription.remove()
+        server.put("b")
+        await settle()
+        assert staying.told == ["+a", "+b"]
+        free.set()
 
 
 @in_virtual_time

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from contextlib import asynccontextmanager, suppress
+import traceback
+from contextlib import asynccontextmanager, nullcontext, suppress
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 from structlog.testing import capture_logs
 
-from disvc.runtime.controller import CANCEL_SECONDS, Controller
+from disvc.runtime.cancellation import CANCEL_SECONDS
+from disvc.runtime.controller import Controller
 from disvc.runtime.environment import Environment
 from disvc.runtime.errors import ConfigurationError, LeadershipLost, RuntimeFailure, Unreachable
 from disvc.runtime.leader_election import LEASES, LeaderElection
@@ -28,6 +30,7 @@ from disvc.testing.stub import Call, StubServer
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
 
+    from disvc.runtime.delta import Delta
     from disvc.runtime.transport import Answer
 
 SITES: Resource[dict[str, Any]] = Resource("example.com/v1", "Site", "sites")
@@ -104,6 +107,17 @@ class Task:
 
     async def run(self) -> None:
         await self._work()
+
+
+class Named(Task):
+    """One that says what it is."""
+
+    def __init__(self, name: str, work: Callable[[], Any]) -> None:
+        super().__init__(work)
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
 
 
 async def nothing(request: Key) -> None:
@@ -410,7 +424,7 @@ async def test_a_task_that_ends_in_a_cancellation_of_its_own_does_not_die_unnoti
         await inner
 
     world.manager.add(Task(stray))
-    with pytest.raises(RuntimeFailure, match=r"Task\.run ended in a cancellation of its own making"):
+    with pytest.raises(RuntimeFailure, match=r"runnable Task ended in a cancellation of its own making"):
         await world.run()
 
 
@@ -441,7 +455,7 @@ async def test_a_task_that_swallows_its_cancellation_is_named_and_left_behind() 
                 await free.wait()
 
     world.manager.add(Task(deaf))
-    with pytest.raises(RuntimeFailure, match=r"Task\.run goes on 5 s after it was cancelled"):
+    with pytest.raises(RuntimeFailure, match=r"runnable Task goes on 5 s after it was cancelled"):
         async with world.running():
             await asyncio.sleep(10)
     assert now() == pytest.approx(10 + CANCEL_SECONDS, abs=0.1)
@@ -452,8 +466,34 @@ async def test_a_task_that_swallows_its_cancellation_is_named_and_left_behind() 
     await asyncio.sleep(1)
 
 
+@pytest.mark.parametrize("swallow", ["once", "for ever"])
 @in_virtual_time
-async def test_of_several_errors_the_first_is_raised_and_the_others_stand_behind_it() -> None:
+async def test_an_event_handler_that_swallows_its_cancellation_does_not_hang_the_stop(swallow: str) -> None:
+    world = World(leader_election=LEASE)
+    world.server.put(SITES, "a", "default")
+    free = asyncio.Event()
+
+    async def handle(delta: Delta[Any]) -> None:
+        while not free.is_set():
+            with suppress(asyncio.CancelledError):
+                await free.wait()
+            if swallow == "once":
+                return
+
+    world.manager.informers.subscribe(Selection(SITES), handle, "deaf")
+    expected = f"handler deaf goes on {CANCEL_SECONDS:g} s after it was cancelled"
+    with nullcontext() if swallow == "once" else pytest.raises(RuntimeFailure, match=expected):
+        async with world.running():
+            await asyncio.sleep(10)
+    assert now() == pytest.approx(10 + (0 if swallow == "once" else CANCEL_SECONDS), abs=0.1)
+    assert world.holder() == ""
+    free.set()
+    await asyncio.sleep(1)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@in_virtual_time
+async def test_of_several_errors_the_first_is_raised_and_the_others_are_logged(log: list[Any]) -> None:
     world = World()
 
     async def fail() -> None:
@@ -466,13 +506,38 @@ async def test_of_several_errors_the_first_is_raised_and_the_others_stand_behind
         finally:
             raise OSError("second")
 
-    world.manager.add(Task(fail_when_stopped))
-    world.manager.add(Task(fail))
-    with pytest.raises(ValueError, match="first") as raised:
+    world.manager.add(Named("tidy", fail_when_stopped))
+    world.manager.add(Named("work", fail))
+    with pytest.raises(ValueError, match="first"):
         await world.run()
-    cause = raised.value.__cause__
-    assert isinstance(cause, BaseExceptionGroup)
-    assert cause.subgroup(OSError) is not None
+    (line,) = [line for line in log if line["event"] == "another task failed, too"]
+    assert (line["error"], line["notes"], repr(line["exc_info"])) == (
+        "second",
+        ["raised by runnable tidy"],
+        "OSError('second')",
+    )
+
+
+@pytest.mark.parametrize("name", ["", "sweeper"])
+@in_virtual_time
+async def test_an_error_that_ends_the_run_has_one_traceback_and_the_name_of_its_task(name: str) -> None:
+    world = World(leader_election=LEASE)
+
+    async def fail() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(for_ever())
+            try:
+                raise KeyError("no disk")
+            except KeyError as error:
+                raise OSError("cannot save") from error
+
+    world.manager.add(Named(name, fail) if name else Task(fail))
+    with pytest.raises(OSError, match="cannot save") as raised:
+        await world.run()
+    told = "".join(traceback.format_exception(raised.value))
+    assert told.count("Traceback") == 2  # the error's and its cause's own
+    assert "ExceptionGroup" not in told
+    assert told.endswith(f"OSError: cannot save\nraised by runnable {name or 'Task'}\n")
 
 
 @in_virtual_time

@@ -50,8 +50,8 @@ async def main():
 
 NO_UVLOOP = "sys.modules['uvloop'] = None"
 IMPATIENT = """
-import disvc.runtime.controller, disvc.runtime.process
-disvc.runtime.controller.CANCEL_SECONDS = disvc.runtime.process.CANCEL_SECONDS = 0.2
+import disvc.runtime.cancellation
+disvc.runtime.cancellation.CANCEL_SECONDS = 0.2
 """
 DEAF = """
         while True:
@@ -289,6 +289,39 @@ def test_an_error_of_this_library_is_one_line_in_the_log_and_exit_code_1() -> No
         "ConfigurationError",
         "error",
     )
+
+
+BACKGROUND = """
+class Sweeper:
+    needs_leader_election = True
+
+    async def run(self):
+        raise {error}
+
+async def sweep():
+    manager = Manager(server.transport())
+    manager.add(Sweeper())
+    await manager.run()
+
+run(sweep())
+"""
+
+
+@LOOPS
+def test_a_background_task_that_fails_ends_the_process_with_one_traceback_and_its_name(before: str, loop: str) -> None:
+    with started(program(before=before, main=BACKGROUND.format(error="LookupError('a bug')"))) as process:
+        _, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    assert log.count("Traceback") == 1
+    assert log.endswith("LookupError: a bug\nraised by runnable Sweeper\n")
+
+
+def test_a_background_task_that_fails_with_an_error_of_this_library_is_named_in_the_last_line_of_the_log() -> None:
+    with started(program(main=BACKGROUND.format(error="ConfigurationError('no such file')"))) as process:
+        _, log = process.communicate(timeout=SECONDS)
+    assert process.returncode == 1
+    last = lines_of(log)[-1]
+    assert (last["event"], last["error"], last["notes"]) == ("exiting", "no such file", ["raised by runnable Sweeper"])
 
 
 def test_any_other_error_is_a_traceback_and_exit_code_1() -> None:
