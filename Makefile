@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup generate test lint types bench-runtime clean
+.PHONY: help setup demo generate test lint types bench-runtime clean
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -17,6 +17,9 @@ $(STAMP): pyproject.toml hack/constraints.txt
 generate: $(STAMP) ## write what is made from the code: the CustomResourceDefinition
 	$(VENV)/bin/python hack/generate.py
 
+demo: $(STAMP) ## the three workflows on a real kube-apiserver, with a simulated KServe (half a minute)
+	@$(VENV)/bin/python hack/demo.py
+
 test: $(STAMP) ## run every test, on a real kube-apiserver where one is needed
 	$(VENV)/bin/pytest --numprocesses=3 --dist=worksteal
 
@@ -26,7 +29,8 @@ lint: $(STAMP) ## check style and who imports whom
 	$(VENV)/bin/lint-imports
 
 types: $(STAMP) ## check types
-	$(VENV)/bin/mypy disvc test docs hack
+	$(VENV)/bin/mypy disvc test/unit test/integration docs hack
+	$(VENV)/bin/mypy test/operator
 
 bench-runtime: $(STAMP) ## memory, first synchronisation and queue beside client-go, 50,000 objects (some minutes)
 	$(VENV)/bin/python hack/bench/runtime.py

@@ -231,7 +231,7 @@ def _switching(world: _World, here: Step) -> Step:
     story = Story(
         "Normal",
         "Switched",
-        f"The traffic goes to {here.target.name}; {old.name} is removed in {strategy.drain_seconds} s",
+        f"The traffic goes to {here.target.name}; {old.name} drains until {strategy.drain_seconds} s after the switch",
     )
     return replace(
         here,
