@@ -28,6 +28,7 @@ DEFINITION = f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{crd()['m
 MODEL: Value = {"modelFormat": {"name": "sklearn"}, "name": "", "storageUri": "gs://models/iris"}
 PREDICTOR: Value = {"model": MODEL}
 TEMPLATE: Value = {"predictor": PREDICTOR}
+SPLIT = {"canaryTrafficPercent": 10}
 MODE = "serving.kserve.io/deploymentMode"
 LONGEST_HOST = ".".join(["x" * 63] * 3 + ["x" * 61])
 
@@ -120,6 +121,8 @@ def test_the_server_finds_nothing_wrong_with_the_schema(installed: ControlPlane)
             "spec.inferenceService.predictor.canaryTrafficPercent",
             "promotion: Manual",
         ),
+        (template(transformer=SPLIT), "spec.inferenceService.transformer.canaryTrafficPercent", "promotion: Manual"),
+        (template(explainer=SPLIT), "spec.inferenceService.explainer.canaryTrafficPercent", "promotion: Manual"),
         (predictor(workerSpec={}), "spec.inferenceService.predictor.workerSpec", "use spec.replicas"),
         (predictor(model={**MODEL, "name": "x"}), "spec.inferenceService.predictor.model.name", "use spec.modelName"),
         (template(canary=[{"trafficPercent": 10}]), "spec.inferenceService.canary", "promotion: Manual"),
