@@ -161,6 +161,9 @@ async def manager(kubeconfig: Path, log: Path) -> AsyncIterator[None]:
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(program, *flags, env=environment, stderr=file)
         try:
+            async with asyncio.timeout(60):
+                while b"controller started" not in log.read_bytes():  # noqa: ASYNC110 - it is another process
+                    await asyncio.sleep(0.1)
             yield
         finally:
             if process.returncode is None:
