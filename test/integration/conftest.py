@@ -1,7 +1,9 @@
-"""What the tests of `disvc.runtime` on a real kube-apiserver have in common.
+"""What the tests of `disvc.runtime`, and of the simulated KServe, on a real kube-apiserver have in common.
 
 A program under test watches ConfigMaps through a `FaultProxy`; others, whom the proxy does not touch, write
 them. In the end what the program knows and what its handlers were told must equal what the server lists.
+
+The simulated KServe is tested by what a person does to ISVCs, and sees of them and of what they consist of.
 """
 
 from __future__ import annotations
@@ -13,10 +15,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import aiohttp
+import msgspec
 import pytest
 from structlog.testing import capture_logs
 
-from disvc.runtime import Delta, Key, Manager, Object, Resource, Selection, connect
+from disvc.runtime import Client, Delta, Key, Manager, Object, Resource, Selection, connect
+from disvc.testing.kserve import INFERENCE_SERVICES
 from disvc.testing.proxy import FaultProxy
 
 if TYPE_CHECKING:
@@ -31,6 +35,7 @@ if TYPE_CHECKING:
     Watching = Callable[..., AbstractAsyncContextManager["Program"]]
     Until = Callable[..., Awaitable[None]]
     Log = list[MutableMapping[str, Any]]
+    Value = dict[str, Any]
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 
@@ -268,3 +273,110 @@ def watching() -> Watching:
                     stop.set()
 
     return watch
+
+
+@dataclass
+class ISVCs:
+    """The ISVCs of the namespace that the simulated KServe serves, and a person who handles them."""
+
+    client: Client
+    namespace: str
+
+    async def create(self, name: str, *, labels: Any = None, annotations: Any = None, **spec: Any) -> Value:
+        """Create an ISVC of a scikit-learn model, in Standard mode and without an autoscaler, and return it.
+
+        `spec` are fields besides or in place of `predictor`; an annotation that is None is left out.
+        """
+        standard = {
+            "serving.kserve.io/autoscalerClass": "none",
+            "serving.kserve.io/deploymentMode": "RawDeployment",
+        }
+        wanted = {key: value for key, value in {**standard, **(annotations or {})}.items() if value is not None}
+        metadata = {"name": name, "labels": labels or {}, "annotations": wanted}
+        spec = {"predictor": self.predictor(), **spec}
+        isvc = {"metadata": metadata, "spec": spec}
+        return (await self.client.create(INFERENCE_SERVICES, isvc, self.namespace)).decode()
+
+    @staticmethod
+    def predictor(*, model: Any = None, **fields: Any) -> Value:
+        """Return a predictor with a scikit-learn model; `model` and `fields` are added."""
+        sklearn = {
+            "modelFormat": {"name": "sklearn"},
+            "runtime": "kserve-sklearnserver",
+            "storageUri": "gs://models/sklearn",
+        }
+        return {"model": {**sklearn, **(model or {})}, **fields}
+
+    async def change(self, name: str, patch: Value) -> None:
+        """Merge a patch into an ISVC."""
+        await self.client.patch(INFERENCE_SERVICES, name, patch, self.namespace)
+
+    async def annotate(self, name: str, **annotations: str | None) -> None:
+        """Set annotations of the group serving.kserve.io, or remove them."""
+        patch = {f"serving.kserve.io/{key}": value for key, value in annotations.items()}
+        await self.change(name, {"metadata": {"annotations": patch}})
+
+    async def delete(self, name: str) -> None:
+        """Delete an ISVC."""
+        await self.client.delete(INFERENCE_SERVICES, name, self.namespace)
+
+    async def get(self, resource: Resource[Any], name: str) -> Value:
+        """Return an object as it is now."""
+        value: Value = (await self.client.get(resource, name, self.namespace)).decode()
+        return value
+
+    async def all(self, resource: Resource[Any]) -> list[Value]:
+        """Return all objects of a kind, as they are now."""
+        return [obj.decode() for obj in (await self.client.list(resource, self.namespace)).items]
+
+    async def until(
+        self, resource: Resource[Any], condition: Callable[[dict[str, Value]], object], seconds: float = 60.0
+    ) -> dict[str, Value]:
+        """Wait until something is so of the objects of a kind, by name, and return them; a watch tells of them.
+
+        Raises `TimeoutError`, with the objects as they are then.
+        """
+        listed = await self.client.list(resource, self.namespace)
+        now: dict[str, Value] = {obj.metadata.name: obj.decode() for obj in listed.items}
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self.client.watch(
+                    resource, self.namespace, resource_version=listed.resource_version, timeout_seconds=600
+                ) as pieces,
+            ):
+                if condition(now):
+                    return now
+                async for piece in pieces:
+                    for event in piece:
+                        value = msgspec.json.decode(event.object)
+                        if event.type == "DELETED":
+                            del now[value["metadata"]["name"]]
+                        elif event.type != "BOOKMARK":
+                            now[value["metadata"]["name"]] = value
+                        if condition(now):
+                            return now
+        except TimeoutError:
+            raise TimeoutError(f"not so within {seconds:g} s: {now}") from None
+        raise AssertionError(f"the watch of {resource} ended")
+
+    async def until_ready(self, name: str, status: str = "True") -> Value:
+        """Wait until an ISVC has this readiness, and return it."""
+
+        def is_so(isvcs: dict[str, Value]) -> bool:
+            return self.condition(isvcs[name], "Ready").get("status") == status
+
+        return (await self.until(INFERENCE_SERVICES, is_so))[name]
+
+    @staticmethod
+    def condition(obj: Value, kind: str) -> Value:
+        """Return a condition of an object, {} where it is not set."""
+        found = obj.get("status", {}).get("conditions", ())
+        return next((c for c in found if c["type"] == kind), {})
+
+
+@pytest.fixture
+async def isvcs(control_plane_with_controllers: ControlPlane, kserve_namespace: str) -> AsyncIterator[ISVCs]:
+    """The ISVCs of `kserve_namespace`, as a person with all rights handles them."""
+    async with connect(control_plane_with_controllers.admin.kubeconfig) as transport:
+        yield ISVCs(Client(transport, field_manager="a-person"), kserve_namespace)

@@ -168,4 +168,7 @@ class Flapping:
         return Stage(Running(), seconds=self.ready_seconds + self.unready_seconds - within)
 
 
+OF_KSERVE: Final = (Silent, UnknownRuntime, UnsupportedStorage)
+"""The behaviours that are KServe's own, and not its pods'."""
+
 Behaviour = Healthy | Crash | ImageNotPulled | InitFailure | Flapping

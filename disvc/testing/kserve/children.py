@@ -9,6 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime import Key, NotFound
+from disvc.runtime.errors import api_error
+from disvc.testing.kserve.dry_run import dry_run
 from disvc.testing.kserve.resources import (
     AUTOSCALER_CLASS,
     AUTOSCALERS,
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from disvc.testing.kserve.resources import Value
 
 _OF_KUBERNETES: Final = "deployment.kubernetes.io/"
+_OK: Final = 200
 _PORT_FIELDS: Final = ("name", "port", "targetPort", "protocol", "appProtocol")
 
 
@@ -50,8 +53,13 @@ class Children:
         spec = desired["spec"]
         if annotations.get(AUTOSCALER_CLASS) != "none":
             spec = {**spec, "replicas": old["spec"]["replicas"]}
-        # The server fills in its defaults before it compares, so that an update without news changes nothing.
-        await self._update(DEPLOYMENTS, isvc, {"metadata": metadata, "spec": spec})
+        new = {"metadata": metadata, "spec": spec}
+        # Completed by the server, with its defaults, the two can be compared.
+        answer = await dry_run(self._client, DEPLOYMENTS, new, exists=True)
+        if answer.status != _OK:
+            raise api_error(f"update {DEPLOYMENTS} {existing.key}", answer.status, answer.body)
+        if DEPLOYMENTS.read(answer.body).decode()["spec"] != old["spec"]:
+            await self._update(DEPLOYMENTS, isvc, new)
         return old
 
     async def put_service(self, isvc: Object[Any], desired: Value) -> None:

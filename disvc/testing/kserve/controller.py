@@ -98,10 +98,9 @@ class KServeController:
         )
         manager.add(self._controller)
 
-    def look_again(self) -> None:
-        """Reconcile all ISVCs."""
-        for isvc in self._isvcs:
-            self._controller.queue.add(isvc.key)
+    def look_again(self, isvc: Key) -> None:
+        """Reconcile an ISVC."""
+        self._controller.queue.add(isvc)
 
     def runtime_edited(self, name: str) -> None:
         """Reconcile the ISVCs that run by this ServingRuntime."""

@@ -17,7 +17,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
 from disvc.runtime import Client, Key, Manager, NotFound
-from disvc.testing.kserve.behaviour import Behaviour, Crash, Healthy
+from disvc.testing.kserve.behaviour import OF_KSERVE, Behaviour, Crash, Healthy
 from disvc.testing.kserve.controller import KServeController
 from disvc.testing.kserve.kubelet import Kubelet, Node
 from disvc.testing.kserve.resources import INFERENCE_SERVICES, ISVC_LABEL
@@ -120,21 +120,19 @@ class SimulatedKServe:
 
     def behave(self, isvc: str, behaviour: Behaviour) -> None:
         """Make the ISVC of this name behave so from now on, with the pods that it has now; it need not exist."""
-        self._told[isvc] = behaviour
-        self._look_again()
+        self._tell(isvc, behaviour)
 
     def fail_pods(self, isvc: str, behaviour: Behaviour = Crash(), *, count: int | None = None) -> None:  # noqa: B008
         """Let the first `count` pods that an ISVC has now, or all of them, behave so; pods that come later do not."""
         for pod in self._kubelet.pods_of(isvc)[:count]:
             self._told_pods[pod.metadata.uid] = behaviour
-        self._look_again()
+        self._kubelet.look_again()
 
     def recover(self, isvc: str) -> None:
         """Undo `behave` and `fail_pods`."""
-        self._told.pop(isvc, None)
         for pod in self._kubelet.pods_of(isvc):
             self._told_pods.pop(pod.metadata.uid, None)
-        self._look_again()
+        self._tell(isvc, None)
 
     def put_runtime(self, name: str, runtime: ServingRuntime) -> None:
         """Create or edit a ServingRuntime.
@@ -147,10 +145,14 @@ class SimulatedKServe:
         if known is not None and known != runtime and self._controller is not None:
             self._controller.runtime_edited(name)
 
-    def _look_again(self) -> None:
+    def _tell(self, isvc: str, behaviour: Behaviour | None) -> None:
+        before = self._told.pop(isvc, None)
+        if behaviour is not None:
+            self._told[isvc] = behaviour
         self._kubelet.look_again()
-        if self._controller is not None:
-            self._controller.look_again()
+        # What befalls pods KServe has to see for itself.
+        if self._controller is not None and (isinstance(before, OF_KSERVE) or isinstance(behaviour, OF_KSERVE)):
+            self._controller.look_again(Key(self.namespace, isvc))
 
     def _behaviour_of(self, isvc: Object[Any]) -> Behaviour:
         return self._told.get(isvc.metadata.name) or self._behaviour(isvc)

@@ -16,6 +16,7 @@ from aiohttp import web
 
 from disvc.runtime import NotFound, Resource
 from disvc.testing.kserve import admission
+from disvc.testing.kserve.dry_run import dry_run
 from disvc.testing.kserve.resources import FORMAT_ANNOTATION, INFERENCE_SERVICES, ISVC_LABEL, PODS
 from disvc.testing.listener import LOOPBACK, Listener
 
@@ -90,7 +91,7 @@ class Webhook:
                 continue
         await self._until_asked(set())
         await self._listener.close()
-        await self._server.shutdown(_CLOSE_SECONDS)
+        await self._cut()
 
     def open(self) -> None:
         """Answer; nothing happens where it does so already."""
@@ -99,6 +100,10 @@ class Webhook:
     async def close(self) -> None:
         """Refuse connections from now on, and cut those that are open."""
         await self._listener.refuse()
+        await self._cut()
+
+    async def _cut(self) -> None:
+        self._server.pre_shutdown()  # those that nothing is asked on end at once
         await self._server.shutdown(_CLOSE_SECONDS)
 
     async def _until_asked(self, webhooks: set[str]) -> None:
@@ -118,17 +123,8 @@ class Webhook:
     async def _dry_run(self, name: str) -> bytes:
         """Return what the API server answers to the creation of an ISVC that does not take place."""
         predictor = {"model": {"modelFormat": {"name": "sklearn"}}}
-        probe = INFERENCE_SERVICES.write({"metadata": {"name": name}, "spec": {"predictor": predictor}})
-        answer = await self._client.transport.request(
-            "POST",
-            INFERENCE_SERVICES.path(self._namespace),
-            query={"dryRun": "All"},
-            headers={"Content-Type": "application/json", "Accept": "application/json"},
-            body=msgspec.json.encode(probe),
-            timeout=_TIMEOUT_SECONDS,
-            fence=None,
-        )
-        return answer.body
+        probe = {"metadata": {"name": name, "namespace": self._namespace}, "spec": {"predictor": predictor}}
+        return (await dry_run(self._client, INFERENCE_SERVICES, probe, exists=False)).body
 
     def _configuration(self, *webhooks: Value) -> Value:
         return {"metadata": {"name": self._name}, "webhooks": list(webhooks)}
