@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from disvc.rollout.members import expected_addresses
-from disvc.rollout.names import member_name, revision_name
+from disvc.rollout.names import member_name, revision_name, revision_of
 
 if TYPE_CHECKING:
     from disvc.api.status import Revision
@@ -39,7 +39,10 @@ def routed(revision: Revision, seen: Observation, routes: Routes | None) -> bool
 
 
 def highest_number(name: str, seen: Observation) -> int:
-    """Return the highest revision number that a member of a DISVC has, 0 where there is none."""
+    """Return the highest revision number that a member of a DISVC has, 0 where there is none.
+
+    By the members' names, as labels can be edited.
+    """
     prefix = revision_name(name, 0).removesuffix("0")
-    numbers = (member.revision.removeprefix(prefix) for member in seen.members)
+    numbers = (revision_of(member.name).removeprefix(prefix) for member in seen.members)
     return max((int(number) for number in numbers if number.isascii() and number.isdecimal()), default=0)

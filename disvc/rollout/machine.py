@@ -21,11 +21,13 @@ Promises, for every history:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+import re
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
-from disvc.api.spec import Promotion, StrategyType
+from disvc.api.spec import OnFailure, Promotion
 from disvc.api.status import Phase, Revision, Rollout
 from disvc.api.types import ABORT, PROMOTE, RETRY
 from disvc.rollout import gates
@@ -39,11 +41,15 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
+    from disvc.api.status import DistributedInferenceServiceStatus
     from disvc.api.types import DistributedInferenceService
     from disvc.rollout.observation import Observation
 
 LAST_NUMBER: Final = 9999
 """The name limit leaves four digits for a revision's number."""
+
+_ATTEMPT: Final = re.compile(r"(?P<revision>.+)/(?P<attempt>[1-9][0-9]{0,8})")
+"""What the annotations that are about one try of one revision hold."""
 
 Outcome = Literal["Succeeded", "Failed", "Aborted", "Superseded"]
 
@@ -84,15 +90,14 @@ class _World:
     seen: Observation
     now: datetime
     summary: str
-    template: dict[str, object] = field(init=False)
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "template", template_of(self.disvc))
+    @cached_property
+    def template(self) -> dict[str, Any]:
+        """The template that is asked for."""
+        return template_of(self.disvc)
 
-    def same(self, revision: Revision | None) -> bool:
+    def same(self, revision: Revision) -> bool:
         """Whether a revision has the template that is asked for. By content; by hash where its record is lost."""
-        if revision is None:
-            return False
         record = self.records.get(revision.name)
         if record is None or record.template is None:
             return revision.hash == template_hash(self.template)
@@ -106,15 +111,23 @@ class _World:
         """Whether a revision has an endpoint that is ready."""
         return self.seen.endpoints.get(revision.name, 0) > 0
 
-    def left(self, since: datetime | None, seconds: float) -> float:
-        """Return how many seconds of a wait are left; all of them where it has not begun."""
-        if since is None:
-            return seconds
+    def left(self, since: datetime, seconds: float) -> float:
+        """Return how many seconds of a wait are left."""
         return (since + timedelta(seconds=seconds) - self.now).total_seconds()
 
-    def asked(self, annotation: str, value: str) -> bool:
-        """Whether somebody asks for something by an annotation of the DISVC."""
-        return self.disvc.metadata.annotations.get(annotation) == value
+    def promoted(self, revision: Revision) -> bool:
+        """Whether somebody lets a revision have the traffic."""
+        return self.disvc.metadata.annotations.get(PROMOTE) == revision.name
+
+    def attempt(self, annotation: str, revision: Revision) -> int:
+        """Return which try of a revision an annotation names, 0 where it names none."""
+        named = _ATTEMPT.fullmatch(self.disvc.metadata.annotations.get(annotation, ""))
+        return int(named["attempt"]) if named and named["revision"] == revision.name else 0
+
+    def begun(self, revision: Revision) -> Rollout:
+        """Return the record of a try that begins now. Annotations that stand already are about earlier ones."""
+        attempt = max(1, self.attempt(RETRY, revision), self.attempt(ABORT, revision) + 1)
+        return Rollout(started_at=self.now, attempt=attempt)
 
 
 def step(
@@ -133,174 +146,158 @@ def step(
     """
     world = _World(disvc, records, seen, now, summary)
     status = disvc.status
-    if status.phase is None or status.target_revision is None:
+    if status.phase is None or status.target_revision is None or not _whole(status):
         return _begin(world)
     here = Step(status.phase, status.active_revision, status.target_revision, status.rollout)
-    if here.phase in (Phase.SWITCHING, Phase.DRAINING) and (back := _lost(world, here)):
+    if here.rollout is None:
+        return _stable_phase(world, here)
+    if back := _back(world, here, here.rollout):
         return back  # also while paused: requests would fail
-    if disvc.spec.paused and not (here.phase is Phase.INITIALIZING and world.ready(here.target)):
-        return _pause(world, here)
-    if here.rollout is not None and here.rollout.paused_at is not None:
-        return _resume(world, here, here.rollout)
-    return _HANDLERS[here.phase](world, here)
+    if not disvc.spec.paused:
+        resumes = here.rollout.paused_at is not None
+        return (_resume if resumes else _HANDLERS[here.phase])(world, here, here.rollout)
+    if here.phase is Phase.INITIALIZING and world.ready(here.target):
+        return _initializing(world, here, here.rollout)
+    return _pause(world, here, here.rollout)
+
+
+def _whole(status: DistributedInferenceServiceStatus) -> bool:
+    """Whether all is there that the phase needs. A person may have emptied a status, or cut out a part."""
+    active, rollout = status.active_revision, status.rollout
+    match status.phase:
+        case Phase.STABLE:
+            return rollout is None and active == status.target_revision
+        case Phase.INITIALIZING | Phase.FAILED:
+            return rollout is not None
+        case Phase.DRAINING:
+            return rollout is not None and active is not None and rollout.previous_revision is not None
+        case _:
+            return rollout is not None and active is not None
 
 
 def _begin(world: _World) -> Step:
     """Nothing is recorded: the DISVC is new, or its status was lost, and what has the traffic goes on having it."""
-    routed = world.records.get(world.seen.routes.service or "")
-    target, new = _target(world)
+    routes = world.seen.routes
+    routed = world.records.get(routes.service or routes.ingress or "")
+    target, new = (routed.ref, None) if routed is not None and world.same(routed.ref) else _target(world)
     if routed is not None and routed.ref != target:
-        return Step(Phase.PROGRESSING, routed.ref, target, Rollout(started_at=world.now), new)
+        return Step(Phase.PROGRESSING, routed.ref, target, world.begun(target), new)
     story = Story("Normal", "RevisionCreated", f"Making the first revision, {target.name}")
-    return Step(Phase.INITIALIZING, None, target, Rollout(started_at=world.now), new, (story,))
+    return Step(Phase.INITIALIZING, None, target, world.begun(target), new, (story,) if new else ())
 
 
-def _initializing(world: _World, here: Step) -> Step:
-    if not world.same(here.target):
-        # It may serve already, in part. So it is left with its traffic until the other one is ready.
-        return _start(world, replace(here, active=here.target))
+def _initializing(world: _World, here: Step, rollout: Rollout) -> Step:
     if world.ready(here.target):
         story = Story("Normal", "RolloutSucceeded", f"{here.target.name} is ready and serves")
-        return _stable(here, here.target, "Succeeded", story)
-    rollout = _under_way(world, here)
+        return _stable(here.target, "Succeeded", story)
+    if not world.same(here.target):
+        # It may serve already, in part. So it is left with its traffic until the other one is ready.
+        return _start(world, here.target)
     left = world.left(rollout.started_at, world.disvc.spec.deployment_strategy.progress_deadline_seconds)
     if left > 0:
         return replace(here, wait=left)
-    return _failed(world, here, Phase.FAILED, "ProgressDeadlineExceeded", _late(world))
+    return _failed(world, replace(here, phase=Phase.FAILED), rollout, "ProgressDeadlineExceeded", _late(world))
 
 
 def _stable_phase(world: _World, here: Step) -> Step:
-    if world.same(here.target):
-        return here
-    return _start(world, here)
+    return here if world.disvc.spec.paused or world.same(here.target) else _start(world, here.target)
 
 
-def _progressing(world: _World, here: Step) -> Step:
-    if other := _another_template(world, here):
+def _progressing(world: _World, here: Step, rollout: Rollout) -> Step:
+    if other := _another_template(world, here) or _abort(world, here, rollout):
         return other
-    rollout, strategy = _under_way(world, here), world.disvc.spec.deployment_strategy
-    if world.asked(ABORT, f"{here.target.name}/{rollout.attempt}"):
-        return _failed(world, here, Phase.ROLLING_BACK, "Aborted", f"{here.target.name} was aborted")
+    strategy = world.disvc.spec.deployment_strategy
     if world.ready(here.target):
-        if rollout.ready_at is None:
-            rollout = rollout.model_copy(update={"ready_at": world.now})
-            here = replace(here, rollout=rollout)
-        left = world.left(rollout.ready_at, strategy.min_ready_seconds)
+        ready_at = rollout.ready_at or world.now
+        here = replace(here, rollout=rollout.model_copy(update={"ready_at": ready_at}))
+        left = world.left(ready_at, strategy.min_ready_seconds)
         if left > 0:
             return replace(here, wait=left)
-        if strategy.promotion is Promotion.MANUAL and not world.asked(PROMOTE, here.target.name):
+        if strategy.promotion is Promotion.MANUAL and not world.promoted(here.target):
             story = Story("Normal", "AwaitingPromotion", f"{here.target.name} is ready and waits to be promoted")
             return replace(here, phase=Phase.AWAITING_PROMOTION, stories=(story,))
-        return _switch(here)
-    if rollout.ready_at is not None:
-        rollout = rollout.model_copy(update={"ready_at": None})
-        here = replace(here, rollout=rollout)
+        return _switch(world, here)
+    rollout = rollout.model_copy(update={"ready_at": None})
     left = world.left(rollout.started_at, strategy.progress_deadline_seconds)
     if left > 0:
-        return replace(here, wait=left)
-    return _failed(world, here, Phase.ROLLING_BACK, "ProgressDeadlineExceeded", _late(world))
+        return replace(here, rollout=rollout, wait=left)
+    return _failed(world, here, rollout, "ProgressDeadlineExceeded", _late(world))
 
 
-def _awaiting_promotion(world: _World, here: Step) -> Step:
-    if other := _another_template(world, here):
+def _awaiting_promotion(world: _World, here: Step, rollout: Rollout) -> Step:
+    if other := _another_template(world, here) or _abort(world, here, rollout):
         return other
-    rollout = _under_way(world, here)
-    if world.asked(ABORT, f"{here.target.name}/{rollout.attempt}"):
-        return _failed(world, here, Phase.ROLLING_BACK, "Aborted", f"{here.target.name} was aborted")
     if not world.ready(here.target):
         # A person may have let it wait for days: the deadline begins anew.
         rollout = rollout.model_copy(update={"started_at": world.now, "ready_at": None})
         story = Story("Warning", "RevisionNotReady", f"{here.target.name} is not ready any more: {world.summary}")
         return replace(here, phase=Phase.PROGRESSING, rollout=rollout, stories=(story,))
     automatic = world.disvc.spec.deployment_strategy.promotion is Promotion.AUTOMATIC
-    if automatic or world.asked(PROMOTE, here.target.name):
-        return _switch(here)
-    return here
+    return _switch(world, here) if automatic or world.promoted(here.target) else here
 
 
-def _switching(world: _World, here: Step) -> Step:
-    old = here.active
-    assert old is not None
-    here, rollout = _confirmed(world, here, here.target)
-    if here.asks_live_routes or rollout.switched_at is None:
-        return here
-    strategy = world.disvc.spec.deployment_strategy
-    left = world.left(rollout.switched_at, strategy.propagation_seconds)
-    if left > 0:
-        return replace(here, wait=left)
-    story = Story(
-        "Normal",
-        "Switched",
-        f"The traffic goes to {here.target.name}; {old.name} drains until {strategy.drain_seconds} s after the switch",
-    )
+def _switching(world: _World, here: Step, rollout: Rollout) -> Step:
+    assert here.active is not None
+    old, strategy = here.active, world.disvc.spec.deployment_strategy
+    held, over = _held(world, here, rollout, here.target, strategy.propagation_seconds)
+    if not over or held.rollout is None:
+        return held
+    note = f"The traffic goes to {held.target.name}; {old.name} is removed in {strategy.drain_seconds} s"
     return replace(
-        here,
+        held,
         phase=Phase.DRAINING,
-        active=here.target,
-        rollout=rollout.model_copy(update={"previous_revision": old}),
-        stories=(story,),
+        active=held.target,
+        rollout=held.rollout.model_copy(update={"previous_revision": old}),
+        stories=(Story("Normal", "Switched", note),),
     )
 
 
-def _draining(world: _World, here: Step) -> Step:
-    drain_seconds = world.disvc.spec.deployment_strategy.drain_seconds
-    left = world.left(_under_way(world, here).switched_at, drain_seconds)
-    if left > 0:
-        return replace(here, wait=left)
-    here, rollout = _confirmed(world, here, here.target)
-    if here.asks_live_routes or rollout.switched_at is None or not world.ready(here.target):
-        return here
-    left = world.left(rollout.switched_at, drain_seconds)  # which may have begun only now
-    if left > 0:
-        return replace(here, wait=left)
-    previous = rollout.previous_revision
-    story = Story("Normal", "RolloutSucceeded", f"{here.target.name} serves; removing {previous and previous.name}")
-    return _stable(here, here.target, "Succeeded", story)
+def _draining(world: _World, here: Step, rollout: Rollout) -> Step:
+    assert rollout.previous_revision is not None
+    held, over = _held(world, here, rollout, here.target, world.disvc.spec.deployment_strategy.drain_seconds)
+    if not over or not world.ready(here.target):
+        return held
+    story = Story("Normal", "RolloutSucceeded", f"{here.target.name} serves; removing {rollout.previous_revision.name}")
+    return _stable(here.target, "Succeeded", story)
 
 
-def _rolling_back(world: _World, here: Step) -> Step:
-    active = here.active
-    assert active is not None
+def _rolling_back(world: _World, here: Step, rollout: Rollout) -> Step:
+    assert here.active is not None
     strategy = world.disvc.spec.deployment_strategy
-    here, rollout = _confirmed(world, here, active)
-    if here.asks_live_routes or rollout.switched_at is None:
-        return here
-    left = max(
-        world.left(rollout.switched_at, strategy.drain_seconds),
-        world.left(rollout.failed_at, strategy.failed_revision_ttl_seconds),
-    )
-    if left > 0:
-        return replace(here, wait=left)
-    story = Story("Warning", "RolledBack", f"{active.name} has the traffic; {here.target.name}: {rollout.message}")
-    return replace(here, phase=Phase.FAILED, stories=(story,))
+    seconds: float = strategy.drain_seconds
+    wanted = world.same(here.target) and world.attempt(RETRY, here.target) <= rollout.attempt
+    if wanted and strategy.on_failure is OnFailure.ROLLBACK and rollout.failed_at is not None:
+        kept_until = rollout.failed_at + timedelta(seconds=strategy.failed_revision_ttl_seconds)
+        seconds = max(seconds, (kept_until - (rollout.switched_at or world.now)).total_seconds())
+    held, over = _held(world, here, rollout, here.active, seconds)
+    if not over:
+        return held
+    story = Story("Warning", "RolledBack", f"{here.active.name} has the traffic; {here.target.name}: {rollout.message}")
+    return replace(held, phase=Phase.FAILED, stories=(story,))
 
 
-def _failed_phase(world: _World, here: Step) -> Step:
-    rollout = _under_way(world, here)
-    if here.active is None and world.same(here.target) and world.ready(here.target):
+def _failed_phase(world: _World, here: Step, rollout: Rollout) -> Step:
+    if here.active is None and world.ready(here.target):
         story = Story("Normal", "RolloutSucceeded", f"{here.target.name} is ready after all, and serves")
-        return _stable(here, here.target, "Succeeded", story)
+        return _stable(here.target, "Succeeded", story)
     if not world.same(here.target):
         if here.active is not None and world.same(here.active):
             story = Story("Normal", "RolloutDropped", f"The template is that of {here.active.name} again, which serves")
-            return _stable(here, here.active, None, story)
-        return _start(world, replace(here, active=here.active or here.target))
-    asked = world.disvc.metadata.annotations.get(RETRY, "")
-    name, _, attempt = asked.rpartition("/")
-    if name == here.target.name and attempt.isascii() and attempt.isdecimal() and int(attempt) > rollout.attempt:
-        story = Story("Normal", "RolloutRetried", f"Trying {here.target.name} again, attempt {int(attempt)}")
-        return replace(
-            here,
-            phase=Phase.INITIALIZING if here.active is None else Phase.PROGRESSING,
-            rollout=Rollout(started_at=world.now, attempt=int(attempt)),
-            stories=(story,),
-        )
-    return here
+            return _stable(here.active, None, story)
+        return _start(world, here.active or here.target)
+    attempt = world.attempt(RETRY, here.target)
+    if attempt <= rollout.attempt:
+        return here
+    return replace(
+        here,
+        phase=Phase.INITIALIZING if here.active is None else Phase.PROGRESSING,
+        rollout=world.begun(here.target),
+        stories=(Story("Normal", "RolloutRetried", f"Trying {here.target.name} again, attempt {attempt}"),),
+    )
 
 
-_HANDLERS: Final[Mapping[Phase, Callable[[_World, Step], Step]]] = {
+_HANDLERS: Final[Mapping[Phase, Callable[[_World, Step, Rollout], Step]]] = {
     Phase.INITIALIZING: _initializing,
-    Phase.STABLE: _stable_phase,
     Phase.PROGRESSING: _progressing,
     Phase.AWAITING_PROMOTION: _awaiting_promotion,
     Phase.SWITCHING: _switching,
@@ -308,6 +305,7 @@ _HANDLERS: Final[Mapping[Phase, Callable[[_World, Step], Step]]] = {
     Phase.ROLLING_BACK: _rolling_back,
     Phase.FAILED: _failed_phase,
 }
+"""What each phase in which something is under way leads to."""
 
 
 def _another_template(world: _World, here: Step) -> Step | None:
@@ -317,65 +315,77 @@ def _another_template(world: _World, here: Step) -> Step | None:
     assert here.active is not None
     dropped = Story("Normal", "Superseded", f"{here.target.name} is given up: the template has changed again")
     if world.same(here.active):
-        return _stable(here, here.active, "Superseded", dropped)
-    started = _start(world, here)
+        return _stable(here.active, "Superseded", dropped)
+    started = _start(world, here.active)
     return replace(started, stories=(dropped, *started.stories), outcome="Superseded")
 
 
-def _lost(world: _World, here: Step) -> Step | None:
-    """Go back where requests would fail, or where somebody says so, while the old revision can still serve."""
-    rollout = _under_way(world, here)
-    old = here.active if here.phase is Phase.SWITCHING else rollout.previous_revision
-    if old is None or world.disvc.spec.deployment_strategy.type is StrategyType.RECREATE or not world.serves(old):
+def _abort(world: _World, here: Step, rollout: Rollout) -> Step | None:
+    """Give up a target where somebody says so."""
+    if world.attempt(ABORT, here.target) != rollout.attempt:
         return None
-    back = replace(here, active=old, rollout=rollout.model_copy(update={"previous_revision": None}))
-    if world.asked(ABORT, f"{here.target.name}/{rollout.attempt}"):
-        return _failed(world, back, Phase.ROLLING_BACK, "Aborted", f"{here.target.name} was aborted")
-    if world.serves(here.target):
+    return _failed(world, here, rollout, "Aborted", f"{here.target.name} was aborted")
+
+
+def _back(world: _World, here: Step, rollout: Rollout) -> Step | None:
+    """Go back where requests would fail, or where somebody says so, while the old revision can still serve."""
+    if here.phase not in (Phase.SWITCHING, Phase.DRAINING):
+        return None
+    old = here.active if here.phase is Phase.SWITCHING else rollout.previous_revision
+    if old is None or not world.serves(old):
+        return None
+    here = replace(here, active=old)
+    if aborted := _abort(world, here, rollout):
+        return aborted
+    if world.serves(here.target) or replicas(world.disvc) == 0:
         return None
     message = f"{here.target.name} lost all its endpoints when it had the traffic: {world.summary}"
-    return _failed(world, back, Phase.ROLLING_BACK, "EndpointsLost", message)
+    return _failed(world, here, rollout, "EndpointsLost", message)
 
 
-def _pause(world: _World, here: Step) -> Step:
-    if here.rollout is None or here.rollout.paused_at is not None:
+def _pause(world: _World, here: Step, rollout: Rollout) -> Step:
+    if rollout.paused_at is not None:
         return here
     story = Story("Normal", "Paused", f"Paused in phase {here.phase}; nothing moves on until spec.paused is false")
-    return replace(here, rollout=here.rollout.model_copy(update={"paused_at": world.now}), stories=(story,))
+    return replace(here, rollout=rollout.model_copy(update={"paused_at": world.now}), stories=(story,))
 
 
 def _resume(world: _World, here: Step, rollout: Rollout) -> Step:
-    """Let the deadline go on from where it stood. The other waits are minima: they may have gone on."""
+    """Let the deadline go on from where it stood. What must hold for a time begins again: nobody has watched it."""
     assert rollout.paused_at is not None
     started_at = rollout.started_at + (world.now - rollout.paused_at)
+    update = {"started_at": started_at, "paused_at": None, "ready_at": None, "switched_at": None}
     story = Story("Normal", "Resumed", f"Going on in phase {here.phase}")
-    resumed = rollout.model_copy(update={"started_at": started_at, "paused_at": None})
-    return replace(here, rollout=resumed, stories=(story,), wait=0)
+    return replace(here, rollout=rollout.model_copy(update=update), stories=(story,), wait=0)
 
 
-def _start(world: _World, here: Step) -> Step:
-    assert here.active is not None
+def _start(world: _World, active: Revision) -> Step:
     target, new = _target(world)
-    story = Story("Normal", "RolloutStarted", f"Rolling out {target.name}; {here.active.name} has the traffic")
-    return Step(Phase.PROGRESSING, here.active, target, Rollout(started_at=world.now), new, (story,))
+    story = Story("Normal", "RolloutStarted", f"Rolling out {target.name}; {active.name} has the traffic")
+    return Step(Phase.PROGRESSING, active, target, world.begun(target), new, (story,))
 
 
-def _switch(here: Step) -> Step:
+def _switch(world: _World, here: Step) -> Step:
+    if here.active is not None and world.serves(here.active) and not world.serves(here.target):
+        return here  # both are scaled to nothing, and the old one is not quite gone
     story = Story("Normal", "Switching", f"{here.target.name} is ready; moving the traffic to it")
     return replace(here, phase=Phase.SWITCHING, stories=(story,))
 
 
-def _stable(here: Step, active: Revision, outcome: Outcome | None, story: Story) -> Step:
-    return Step(Phase.STABLE, active, active, None, stories=(story,), outcome=outcome)
+def _stable(revision: Revision, outcome: Outcome | None, story: Story) -> Step:
+    return Step(Phase.STABLE, revision, revision, None, stories=(story,), outcome=outcome)
 
 
-def _failed(world: _World, here: Step, phase: Phase, reason: str, message: str) -> Step:
-    rollout = _under_way(world, here).model_copy(
-        update={"switched_at": None, "failed_at": world.now, "reason": reason, "message": message}
+def _failed(world: _World, here: Step, rollout: Rollout, reason: str, message: str) -> Step:
+    aborted = reason == "Aborted"
+    failure = {"failed_at": world.now, "reason": reason, "message": message}
+    return replace(
+        here,
+        phase=Phase.FAILED if here.active is None else Phase.ROLLING_BACK,
+        rollout=rollout.model_copy(update={"switched_at": None, "previous_revision": None, **failure}),
+        stories=(Story("Normal" if aborted else "Warning", reason, message),),
+        outcome="Aborted" if aborted else "Failed",
     )
-    story = Story("Normal" if reason == "Aborted" else "Warning", reason, message)
-    outcome: Outcome = "Aborted" if reason == "Aborted" else "Failed"
-    return replace(here, phase=phase, rollout=rollout, stories=(story,), outcome=outcome)
 
 
 def _late(world: _World) -> str:
@@ -383,34 +393,38 @@ def _late(world: _World) -> str:
     return f"not ready within {seconds} s: {world.summary}"
 
 
-def _confirmed(world: _World, here: Step, revision: Revision) -> tuple[Step, Rollout]:
-    """Record since when every route has been seen on a revision, by a live read; or ask for one."""
-    rollout = _under_way(world, here)
-    on_it = gates.routed(revision, world.seen, world.seen.routes)
-    if on_it and world.seen.live_routes is None:
-        return replace(here, asks_live_routes=True), rollout
-    on_it = on_it and gates.routed(revision, world.seen, world.seen.live_routes)
-    switched_at = (rollout.switched_at or world.now) if on_it else None
-    rollout = rollout.model_copy(update={"switched_at": switched_at})
-    return replace(here, rollout=rollout), rollout
+def _held(world: _World, here: Step, rollout: Rollout, revision: Revision, seconds: float) -> tuple[Step, bool]:
+    """Tell whether every route has been on a revision for so long, and record since when.
 
-
-def _under_way(world: _World, here: Step) -> Rollout:
-    """Return the recorded rollout; where a person has removed it from the status, one that begins now."""
-    return here.rollout or Rollout(started_at=world.now)
+    By a live read at the beginning and at the end, and by the cache in between.
+    """
+    seen, since = world.seen, rollout.switched_at
+    astray = replace(here, rollout=rollout.model_copy(update={"switched_at": None}))
+    if not gates.routed(revision, seen, seen.routes):
+        return astray, False
+    if since is not None and (left := world.left(since, seconds)) > 0:
+        return replace(here, wait=left), False
+    if seen.live_routes is None:
+        return replace(here, asks_live_routes=True), False
+    if not gates.routed(revision, seen, seen.live_routes):
+        return astray, False
+    if since is None:
+        here = replace(here, rollout=rollout.model_copy(update={"switched_at": world.now}), wait=seconds)
+    return here, since is not None or seconds <= 0
 
 
 def _target(world: _World) -> tuple[Revision, Record | None]:
     """Return the revision for the template that is asked for, and its record where it has to be made.
 
-    A record that is newer than all that the status knows was made just before a crash, and is taken up.
+    The newest record is taken up where it is just what would be made now: it was made right before a crash, or the
+    status was lost. Else a template that comes again gets a new number, and the rendering of its day.
     """
     status = world.disvc.status
     rollout = status.rollout
     recorded = (status.active_revision, status.target_revision, rollout.previous_revision if rollout else None)
     known = max((revision.number for revision in recorded if revision), default=0)
     newest = max(world.records.values(), key=lambda record: record.ref.number, default=None)
-    if newest is not None and newest.ref.number > known and world.same(newest.ref):
+    if newest is not None and newest.ref.number >= known and newest == _record(world, newest.ref.number):
         return newest.ref, None
     number = (
         max(known, newest.ref.number if newest else 0, gates.highest_number(world.disvc.metadata.name, world.seen)) + 1
@@ -420,7 +434,11 @@ def _target(world: _World) -> tuple[Revision, Record | None]:
             f"the next revision would be number {number}, and names leave room for {LAST_NUMBER}; "
             "move to a DistributedInferenceService of another name"
         )
-    ref = Revision(
-        name=revision_name(world.disvc.metadata.name, number), number=number, hash=template_hash(world.template)
-    )
-    return ref, Record(ref, world.template, render(world.disvc, number))
+    made = _record(world, number)
+    return made.ref, made
+
+
+def _record(world: _World, number: int) -> Record:
+    name = revision_name(world.disvc.metadata.name, number)
+    ref = Revision(name=name, number=number, hash=template_hash(world.template))
+    return Record(ref, world.template, render(world.disvc, number))
