@@ -28,18 +28,16 @@ def entry_point(spec: Mapping[str, Any]) -> str:
 def service_ports(spec: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the ports of a Service in front of an InferenceServiceSpec's members.
 
-    The first port of the entry point's container becomes 80, further ones keep their number. They have names where
-    there is more than one, as the API server asks for that.
+    The first port of the entry point's container becomes 80, further ones keep their number. Where there is more than
+    one, the API server asks for names, of us as of KServe.
     """
     component = spec[entry_point(spec)]
     first, *further = _container(component).get("ports") or [_DEFAULT]
     target = _AGENT_PORT if component.get("batcher") or component.get("logger") else first["containerPort"]
-    ports = [_port(first, SERVICE_PORT, target)]
-    ports += [_port(port, port["containerPort"], port["containerPort"]) for port in further]
-    if further:
-        for port in ports:
-            port.setdefault("name", f"port-{port['port']}")
-    return ports
+    return [
+        _port(first, SERVICE_PORT, target),
+        *(_port(port, port["containerPort"], port["containerPort"]) for port in further),
+    ]
 
 
 def is_grpc(spec: Mapping[str, Any]) -> bool:

@@ -128,7 +128,7 @@ def test_no_service_has_the_labels_by_which_kserve_would_delete_it(template: dic
         ),
         (
             {"predictor": {"model": {"ports": [{"containerPort": 8080, "name": "http1"}, {"containerPort": 8081}]}}},
-            [(80, 8080, "http1", None), (8081, 8081, "port-8081", None)],
+            [(80, 8080, "http1", None), (8081, 8081, None, None)],
         ),
         (
             {
@@ -137,10 +137,6 @@ def test_no_service_has_the_labels_by_which_kserve_would_delete_it(template: dic
                 }
             },
             [(80, 8081, "h2c", H2C), (8080, 8080, "a", None)],
-        ),
-        (
-            {"predictor": {"model": {"ports": [{"containerPort": 1}, {"containerPort": 2, "name": "grpc"}]}}},
-            [(80, 1, "port-80", None), (2, 2, "grpc", H2C)],
         ),
         ({"predictor": {"sklearn": {"ports": [{"containerPort": 9000}]}}}, [(80, 9000, None, None)]),
         (
