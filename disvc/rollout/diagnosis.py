@@ -128,13 +128,10 @@ def _event(isvc: Value, events: Iterable[Value]) -> Problem | None:
     An event says that waiting will not do only where KServe has come to no reason at all.
     """
     said = kserve.conditions(isvc).values()
-    silent = not any(condition.get("reason") or condition.get("message") for condition in said)
-    last_said = max((time for condition in said if (time := _transition(condition))), default=None)
+    silent = not any(condition.get("reason") for condition in said)
+    last_said = max((time.timestamp() for condition in said if (time := _transition(condition))), default=0.0)
     newest = max((event for event in events if _is_news(event, isvc)), key=_order, default=None)
-    if newest is None:
-        return None
-    time = _event_time(newest)
-    if not silent and (time is None or last_said is None or time <= last_said):
+    if newest is None or (_order(newest)[0] <= last_said and not silent):
         return None
     return Problem(
         _named(newest.get("reason"), "Warning"),
@@ -155,13 +152,11 @@ def _is_news(event: Value, isvc: Value) -> bool:
 
 
 def _order(event: Value) -> tuple[float, str]:
-    time = _event_time(event)
-    return (time.timestamp() if time else 0.0, event["metadata"]["name"])
-
-
-def _event_time(event: Value) -> datetime | None:
+    """Return when an event last happened, by client-go's older recorder or the newer one, and its name."""
     observed = (event.get("series") or {}).get("lastObservedTime")
-    return instant(event.get("lastTimestamp")) or instant(observed) or instant(event.get("eventTime"))
+    times = (event.get("lastTimestamp"), observed, event.get("eventTime"))
+    last = next((time.timestamp() for written in times if (time := instant(written))), 0.0)
+    return (last, event["metadata"]["name"])
 
 
 def _silence(isvc: Value, own: Sequence[Value], now: datetime) -> Problem | None:

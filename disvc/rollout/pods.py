@@ -69,9 +69,8 @@ class _Container(NamedTuple):
 
     @property
     def is_well(self) -> bool:
-        ended = self.state.get("terminated")
-        done = self.is_init and ended is not None and ended.get("exitCode") == 0
-        return done or bool(self.status.get("ready"))
+        """Of an init container also: whether it has done its work."""
+        return bool(self.status["ready"])
 
     def logs(self) -> str:
         previous = " --previous" if self.last is not None else ""
@@ -120,7 +119,7 @@ def _troubles(pod: Value, pods: Sequence[Value]) -> Iterator[Problem]:
     scheduled = conditions(pod).get("PodScheduled", {})
     if scheduled.get("status") == "False":
         yield Problem(
-            scheduled.get("reason") or "Unschedulable",
+            scheduled.get("reason", "Unschedulable"),
             one_line(f"pod waits for a node: {scheduled.get('message', '')}"),
             look_at=_describe(pod),
             since=instant(scheduled.get("lastTransitionTime")),
@@ -156,7 +155,7 @@ def _crash(container: _Container, ended: Value, *, backs_off: bool = False) -> P
     """Tell how a container ended. One crash after a long healthy run is no loop: it is being started again."""
     began, finished = instant(ended.get("startedAt")), instant(ended.get("finishedAt"))
     was_short = began is None or finished is None or finished - began < _BACK_OFF_RESET
-    loops = backs_off or (was_short and container.status.get("restartCount", 0) > 0)
+    loops = backs_off or (was_short and container.status["restartCount"] > 0)
     why = ended.get("reason") or "Error"
     facts = []
     if why == "OOMKilled":
@@ -216,12 +215,11 @@ def _progress(pod: Value) -> Problem:
                 since=instant(running.get("startedAt")),
                 failing=False,
             )
-        reason = (container.state.get("waiting") or {}).get("reason") or "ContainerCreating"
+        reason = (container.state.get("waiting") or {}).get("reason", "ContainerCreating")
         if reason != "PodInitializing":
             return _waiting(pod, reason, f"{container.called}: {reason}")
     ready = conditions(pod).get("Ready", {})
-    phase = (pod.get("status") or {}).get("phase") or "Pending"
-    return _waiting(pod, ready.get("reason") or phase, ready.get("message") or f"pod is {phase}")
+    return _waiting(pod, ready.get("reason") or "Pending", ready.get("message") or "pod has not started yet")
 
 
 def _waiting(pod: Value, reason: str, told: str) -> Problem:
@@ -234,7 +232,7 @@ def _is_live(pod: Value) -> bool:
 
 def _is_superseded(pod: Value, pods: Sequence[Value]) -> bool:
     """Whether a younger pod has started any container. A node that turns pods away fails them before that."""
-    return any(_is_live(other) and list(_containers(other)) and _created(other) > _created(pod) for other in pods)
+    return any(list(_containers(other)) and _created(other) > _created(pod) for other in pods)
 
 
 def _created(pod: Value) -> str:
@@ -247,7 +245,7 @@ def _containers(pod: Value) -> Iterator[_Container]:
         ("initContainers", "initContainerStatuses", True),
         ("containers", "containerStatuses", False),
     ):
-        by_name = {spec["name"]: spec for spec in (pod.get("spec") or {}).get(specs) or ()}
+        by_name = {spec["name"]: spec for spec in pod["spec"].get(specs) or ()}
         for one in status.get(statuses) or ():
             spec = by_name.get(one["name"], {})
             yield _Container(pod, one, spec, is_init and spec.get("restartPolicy") != "Always")  # that is a sidecar

@@ -29,11 +29,11 @@ def summary(revision: str, wanted: int, seen: Observation) -> str:
         is_ready = member is not None and member.ready
         ready += is_ready
         if problem is not None:
-            cases.append((is_ready, not problem.failing, index, name, problem))
+            cases.append((is_ready, not problem.failing, name, problem))
     parts = [f"{ready} of {wanted} members ready"]
     look_at = ""
     if cases:
-        is_ready, *_, name, problem = min(cases, key=lambda case: case[:3])
+        is_ready, *_, name, problem = min(cases, key=lambda case: case[:2])
         parts.append(f"{name}: {_told(problem)}")
         look_at = problem.look_at
         others = wanted - ready - (not is_ready)

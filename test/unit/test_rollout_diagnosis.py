@@ -240,6 +240,40 @@ FETCH_ERROR = "RuntimeError: Failed to fetch model. No model found in gs://x/y."
             id="its command does not exist",
         ),
         pytest.param(
+            container(BACK_OFF, ended(1, began="2026-02-01T10:00:00Z"), restarts=1),
+            Problem(
+                "CrashLoopBackOff", "container kserve-container: CrashLoopBackOff (exit code 1)", f"{LOGS} --previous"
+            ),
+            id="a kubelet's word is taken for a loop",
+        ),
+        pytest.param(
+            container(ended(1, began="2026-03-01T09:54:04Z"), ended(1), restarts=1),
+            Problem(
+                "CrashLoopBackOff", "container kserve-container: CrashLoopBackOff (exit code 1)", f"{LOGS} --previous"
+            ),
+            id="the second crash, after less than ten minutes",
+        ),
+        pytest.param(
+            container(ended(1, began="2026-03-01T09:54:03Z"), ended(1), restarts=1),
+            Problem("Error", "container kserve-container: Error (exit code 1)", f"{LOGS} --previous", failing=False),
+            id="a crash after ten minutes",
+        ),
+        pytest.param(
+            container(ended(0, "Completed")),
+            Problem("Completed", "container kserve-container: Completed (exit code 0)", LOGS, failing=False),
+            id="a server that ends",
+        ),
+        pytest.param(
+            container(ended(137, "OOMKilled", began="2026-02-01T10:00:00Z")),
+            Problem(
+                "OOMKilled",
+                "container kserve-container: OOMKilled (exit code 137, memory limit 2Gi)",
+                LOGS,
+                failing=False,
+            ),
+            id="out of memory after it had served for a month",
+        ),
+        pytest.param(
             container(ended(1)),
             Problem("Error", "container kserve-container: Error (exit code 1)", LOGS, failing=False),
             id="the first crash may be the last",
@@ -355,6 +389,29 @@ def test_a_server_that_runs_and_is_not_ready_may_be_starting() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "reason",
+    [
+        "ErrImageNeverPull",
+        "ImageInspectError",
+        "RegistryUnavailable",
+        "SignatureValidationFailed",
+        "PreStartHookError",
+        "PostStartHookError",
+    ],
+)
+def test_other_things_that_keep_a_container_from_starting_are_failing(reason: str) -> None:
+    problem = told(isvc(STARTING), pod(container(waiting(reason, "words"))))
+    assert (problem.reason, problem.failing) == (reason, True)
+    assert problem.message.endswith(": words")
+
+
+def test_a_container_without_limits_that_the_node_runs_out_of_memory_with_has_no_limit_to_tell() -> None:
+    found = pod(container(ended(137, "OOMKilled")))
+    found["spec"] = {"containers": [{"name": "kserve-container", "image": "x"}]}
+    assert told(isvc(STARTING), found).message == "container kserve-container: OOMKilled (exit code 137)"
+
+
 def initializer(state: Value, last: Value | None = None, restarts: int = 0) -> Value:
     init = container(state, last, name="storage-initializer", restarts=restarts)
     return pod(container(waiting("PodInitializing")), init=init)
@@ -418,6 +475,11 @@ def test_the_crash_of_a_run_that_the_pod_has_recovered_from_is_not_told_when_it_
     assert problem.reason == "ContainersNotReady"
 
 
+def test_a_crash_in_the_second_in_which_the_container_is_started_again_is_told() -> None:
+    again = container(running("2026-03-01T10:05:00Z"), ended(137, "OOMKilled"), restarts=1)
+    assert told(isvc(STARTING), pod(again, ready_since="2026-03-01T10:05:00Z")).reason == "OOMKilled"
+
+
 def test_restarts_of_a_container_that_is_ready_now_are_history() -> None:
     recovered = container(running(), ended(137, "OOMKilled"), restarts=5, ready=True)
     assert look(isvc(ALL_TRUE), pod(recovered, ready=True)).problem is None
@@ -430,9 +492,11 @@ NO_NODE = (
 )
 
 
-def unscheduled(name: str = POD) -> Value:
+def unscheduled(name: str = POD, created: str = POD_MADE) -> Value:
     found = condition("PodScheduled", "False", "Unschedulable", NO_NODE, since=POD_MADE)
-    return pod(name=name, status={"phase": "Pending", "conditions": [found], "initContainerStatuses": []})
+    return pod(
+        name=name, created=created, status={"phase": "Pending", "conditions": [found], "initContainerStatuses": []}
+    )
 
 
 def test_a_pod_that_waits_for_a_node_is_told_in_the_schedulers_words_and_not_as_failing() -> None:
@@ -449,7 +513,13 @@ def test_a_pod_that_waits_for_a_node_is_told_in_the_schedulers_words_and_not_as_
 def test_a_pod_that_was_just_made_is_pending() -> None:
     new = pod(status={"phase": "Pending", "conditions": [], "containerStatuses": [], "initContainerStatuses": []})
     problem = told(isvc(STARTING), new)
-    assert (problem.reason, problem.message, problem.failing) == ("Pending", "pod is Pending", False)
+    assert (problem.reason, problem.message, problem.failing) == ("Pending", "pod has not started yet", False)
+    assert problem.since == at(POD_MADE)
+
+
+def test_a_pod_that_a_person_or_quota_controller_holds_back_says_so() -> None:
+    gated = condition("PodScheduled", "False", "SchedulingGated", "Scheduling is blocked due to non-empty gates")
+    assert told(isvc(STARTING), pod(status={"phase": "Pending", "conditions": [gated]})).reason == "SchedulingGated"
 
 
 def test_a_pod_that_waits_for_its_readiness_gates_says_so() -> None:
@@ -475,9 +545,20 @@ def test_an_evicted_pod_is_told_and_not_as_failing_as_another_is_made() -> None:
     assert problem.look_at == "kubectl -n ns describe pod m-v2-1-predictor-7f9c-00000"
 
 
+def test_a_failed_pod_without_a_reason_is_told_too() -> None:
+    problem = told(isvc(STARTING), pod(UP, status={"phase": "Failed"}))
+    assert (problem.reason, problem.message) == ("PodFailed", f"pod {POD}: PodFailed")
+
+
+def test_of_failed_pods_the_youngest_is_told() -> None:
+    younger = pod(UP, name="younger", created="2026-03-01T11:00:00Z", status={"phase": "Failed", "reason": "NodeLost"})
+    assert told(isvc(STARTING), evicted(), younger).reason == "NodeLost"
+
+
 def test_an_evicted_pod_is_history_once_its_successor_has_started() -> None:
     assert look(isvc(ALL_TRUE), evicted(), up(created="2026-03-01T11:00:00Z")).problem is None
-    assert told(isvc(STARTING), evicted(), unscheduled()).reason == "Evicted"  # it has not
+    waits = unscheduled(created="2026-03-01T11:00:00Z")
+    assert told(isvc(STARTING), evicted(), waits).reason == "Evicted"  # it has not
     assert told(isvc(STARTING), evicted("2026-03-01T11:00:00Z"), up()).reason == "Evicted"  # it is older
 
 
@@ -619,6 +700,12 @@ def test_another_invalid_spec_is_told_in_kserves_words() -> None:
     assert told(isvc(NOTHING_SAID, {"transitionStatus": "InvalidSpec"})).reason == "InvalidSpec"
 
 
+def test_a_runtime_is_named_only_where_the_template_has_one() -> None:
+    spec: Value = {"predictor": {"containers": [{"name": "kserve-container", "image": "x"}]}}
+    invalid = failed("InvalidSpec", "RuntimeDisabled", "words")
+    assert told(isvc(NOTHING_SAID, invalid, spec)).message == "RuntimeDisabled: words"
+
+
 def test_a_runtime_that_is_gone_is_told_before_a_crash() -> None:
     invalid = isvc(ALL_TRUE, failed("InvalidSpec", "RuntimeNotRecognized", "Waiting for runtime to become available"))
     assert told(invalid, pod(container(BACK_OFF, ended(1), restarts=3))).reason == "RuntimeNotRecognized"
@@ -672,11 +759,13 @@ def test_of_several_events_the_newest_is_told() -> None:
 def test_an_event_of_the_newer_recorder_is_read_too(times: Value) -> None:
     newer = event("InternalError", "newer", name="a") | times
     older = event("InternalError", "older", last="2026-03-01T10:04:00Z", name="b")
-    assert told(isvc(NOTHING_SAID), events=(newer, older)).message == "InternalError: newer"
+    problem = told(isvc(NOTHING_SAID), events=(newer, older))
+    assert (problem.message, problem.since) == ("InternalError: newer", at(newer["eventTime"]))
 
 
 def test_an_event_that_kserve_has_got_past_is_not_told() -> None:
-    passing = event("InternalError", "fails to reconcile component: etcdserver: request timed out")
+    words = "fails to reconcile component: etcdserver: request timed out"
+    passing = event("InternalError", words, last=STARTING[-1]["lastTransitionTime"])
     assert told(isvc(STARTING), events=(passing,)).reason == "MinimumReplicasUnavailable"
 
 
@@ -696,11 +785,12 @@ def test_an_event_after_kserves_last_word_is_told_and_may_pass() -> None:
         event("InferenceServiceReady", "InferenceService [m-v2-1] is Ready", type="Normal"),
         event("InferenceServiceNotReady", "InferenceService [m-v2-1] is no longer Ready because of: PredictorReady"),
         event("VirtualServiceCRDNotFound", "Istio VirtualService CRD not present; reconciliation skipped."),
+        event("UpdateFailed", 'Failed to update status for InferenceService "m-v2-1": etcdserver: request timed out'),
         event(
             "InternalError", "Operation cannot be fulfilled on deployments.apps: the object has been modified; please"
         ),
     ],
-    ids=["of an earlier member of this name", "of nothing", "normal", "an echo", "advice", "a conflict"],
+    ids=["of an earlier member", "of nothing", "normal", "an echo", "advice", "of a write", "a conflict"],
 )
 def test_events_that_explain_nothing_are_not_told(other: Value) -> None:
     assert told(isvc(NOTHING_SAID), events=(other,)).reason == "PredictorNotReady"
@@ -783,6 +873,13 @@ def test_events_that_explain_nothing_are_not_told(other: Value) -> None:
             NOTHING_SAID, "PredictorNotReady", "PredictorReady is Unknown", False, id="KServe has said nothing"
         ),
         pytest.param(
+            [condition("PredictorReady", "True"), condition("Ready", "False", "SomethingNew", "of a later KServe")],
+            "SomethingNew",
+            "Ready is False: SomethingNew: of a later KServe",
+            False,
+            id="only Ready is not True",
+        ),
+        pytest.param(
             [condition("PredictorReady", "True"), condition("IngressReady", "True")],
             "NotReady",
             "KServe has not said that it is ready",
@@ -861,11 +958,9 @@ def test_a_kserve_that_falls_silent_before_it_has_seen_the_pods_ready_is_told() 
     assert (problem.reason, problem.since, problem.look_at) == ("KServeSilent", at(ready), LOOK_AT_KSERVE)
 
 
-def test_a_kserve_that_has_spoken_since_the_pods_are_ready_is_not_silent() -> None:
-    spoken = [
-        condition("PredictorReady", "True"),
-        condition("IngressReady", "False", "x y", since="2026-03-01T10:30:00Z"),
-    ]
+@pytest.mark.parametrize("spoke", ["2026-03-01T10:20:00Z", "2026-03-01T10:30:00Z"])
+def test_a_kserve_that_has_spoken_since_the_pods_are_ready_is_not_silent(spoke: str) -> None:
+    spoken = [condition("PredictorReady", "True"), condition("IngressReady", "False", "x y", since=spoke)]
     assert told(isvc(spoken), up(ready_since="2026-03-01T10:20:00Z")).reason == "IngressNotReady"
 
 
@@ -894,7 +989,7 @@ def test_a_container_state_that_says_nothing_breaks_nothing() -> None:
     bare: Value = {"name": "kserve-container", "ready": False, "restartCount": 0, "image": "", "imageID": ""}
     nothing: tuple[Value, ...] = ({}, {"state": {}, "lastState": {}}, {"state": None, "lastState": None})
     for said in (*nothing, {"state": {"waiting": {}}}):
-        assert told(isvc(STARTING), pod(bare | said)).failing is False
+        assert told(isvc(STARTING), pod(bare | said)).reason == "ContainerCreating"
     bare_states: tuple[Value, ...] = ({"terminated": {}}, waiting("CrashLoopBackOff"), waiting("ImagePullBackOff"))
     for state in bare_states:
         assert told(isvc(STARTING), pod(bare | {"state": state})).message.startswith("container kserve-container: ")

@@ -37,6 +37,11 @@ def test_when_all_are_ready_the_ready_addresses_are_told_as_they_may_be_what_is_
     assert summary("m-v2", 2, look) == "2 of 2 members ready; ready addresses of Service m-v2: 3"
 
 
+def test_a_service_that_has_not_been_seen_has_no_ready_addresses() -> None:
+    look = Observation(members=(member(0, ready=True),))
+    assert summary("m-v2", 1, look) == "1 of 1 members ready; ready addresses of Service m-v2: 0"
+
+
 def test_a_failing_member_is_told_before_one_that_starts_and_the_others_are_counted() -> None:
     look = seen(*(member(i, problem=STARTS) for i in range(3)), member(3, problem=CRASH))
     words = summary("m-v2", 4, look)
@@ -96,7 +101,7 @@ def test_a_text_becomes_one_line_without_what_cannot_be_shown(text: str, expecte
 
 def test_a_long_text_keeps_its_start_and_its_end() -> None:
     line = one_line("subject " + "😀" * 1000 + " error")
-    assert len(line) <= LONGEST
+    assert LONGEST - 5 <= len(line) <= LONGEST
     assert line.startswith("subject 😀")
     assert line.endswith("😀 error")
     assert one_line("x" * LONGEST) == "x" * LONGEST
