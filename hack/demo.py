@@ -162,7 +162,7 @@ async def manager(kubeconfig: Path, log: Path) -> AsyncIterator[None]:
         process = await asyncio.create_subprocess_exec(program, *flags, env=environment, stderr=file)
         try:
             async with asyncio.timeout(60):
-                while b"controller started" not in log.read_bytes():  # noqa: ASYNC110 - it is another process
+                while b"controller started" not in await asyncio.to_thread(log.read_bytes):  # noqa: ASYNC110
                     await asyncio.sleep(0.1)
             yield
         finally:
