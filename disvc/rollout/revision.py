@@ -84,7 +84,7 @@ def read(controller_revision: Mapping[str, Any]) -> Record:
 
 
 class _Model(BaseModel):
-    model_config = ConfigDict(alias_generator=to_camel, strict=True)
+    model_config = ConfigDict(alias_generator=to_camel)
 
 
 class _MemberMetadata(_Model):

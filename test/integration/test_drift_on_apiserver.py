@@ -386,7 +386,7 @@ async def test_what_others_add_to_a_service_or_ingress_stays(children: Children)
 
 
 async def test_the_class_that_the_api_server_has_chosen_stays(children: Children) -> None:
-    default = {
+    default: Value = {
         "metadata": {
             "name": f"default-{children.namespace}",
             "annotations": {"ingressclass.kubernetes.io/is-default-class": "true"},

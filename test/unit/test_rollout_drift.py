@@ -10,7 +10,7 @@ import pytest
 from disvc.rollout.drift import drift
 
 EXACT = (("spec", "selector"), ("spec", "ports"), ("spec", "tls"))
-WANTED = {
+WANTED: dict[str, Any] = {
     "apiVersion": "serving.kserve.io/v1beta1",
     "kind": "InferenceService",
     "metadata": {
@@ -31,7 +31,7 @@ WANTED = {
         }
     },
 }
-FIELDS = {
+FIELDS: dict[str, Any] = {
     "f:metadata": {"f:labels": {".": {}, "f:disvc": {}}, "f:annotations": {".": {}, "f:version": {}}},
     "f:spec": {
         ".": {},
@@ -81,7 +81,7 @@ def live(path: str = "", value: Any = None, *, by: str = "", tree: Any = None, o
     """Return the live object after `by` has set what is at `path`; without `by` it was admission."""
     result = copy.deepcopy(WANTED)
     result["metadata"]["managedFields"] = [{"manager": "disvc", "operation": "Update", "fieldsV1": ours}]
-    for port in result["spec"]["predictor"]["model"]["ports"]:  # type: ignore[index]
+    for port in result["spec"]["predictor"]["model"]["ports"]:
         port["protocol"] = "TCP"
     if path:
         set_in(result, path, value)
@@ -130,6 +130,7 @@ def merge(target: Any, patch: Any) -> Any:
         live(f"{MODEL}/storageUri", "x", by="manager"),
         live("metadata/labels/theirs", "x", by="kubectl"),
         live("metadata/annotations/theirs", "x", by="kubectl"),
+        live("metadata/labels/former", "x", by="disvc"),
         live("metadata/finalizers", ["x"], by="kubectl"),
         live("metadata/ownerReferences", [], by="kubectl"),
         live("status", {"url": "x"}, by="kubectl"),
@@ -146,6 +147,7 @@ def merge(target: Any, patch: Any) -> Any:
         "a field that KServe adds",
         "somebody's label",
         "somebody's annotation",
+        "a label that we have set and do not want, as its removal would roll pods",
         "a finalizer",
         "an owner",
         "the status",
@@ -210,12 +212,12 @@ def test_a_hand_edit_of_a_member_is_put_back(obj: dict[str, Any]) -> None:
     patch = drift(WANTED, obj, manager="disvc")
     assert patch is not None
     after = merge(obj, patch)
-    assert after["spec"]["predictor"]["model"].pop("ports") in (WANTED["spec"]["predictor"]["model"]["ports"], PORTS)  # type: ignore[index]
+    assert after["spec"]["predictor"]["model"].pop("ports") in (WANTED["spec"]["predictor"]["model"]["ports"], PORTS)
     wanted = copy.deepcopy(WANTED)
-    del wanted["spec"]["predictor"]["model"]["ports"]  # type: ignore[attr-defined]
+    del wanted["spec"]["predictor"]["model"]["ports"]
     assert after["spec"] == wanted["spec"]
-    assert after["metadata"]["labels"] == wanted["metadata"]["labels"]  # type: ignore[index]
-    assert after["metadata"]["annotations"] == wanted["metadata"]["annotations"]  # type: ignore[index]
+    assert after["metadata"]["labels"] == wanted["metadata"]["labels"]
+    assert after["metadata"]["annotations"] == wanted["metadata"]["annotations"]
 
 
 def test_the_patch_holds_what_differs_and_no_more() -> None:
@@ -240,7 +242,7 @@ def test_what_the_webhook_made_of_a_field_is_put_back_with_the_field_itself() ->
     wanted = {**WANTED, "spec": {"predictor": {"sklearn": {"storageUri": "gs://a"}}}}
     ours = fields_of("spec/predictor/sklearn/storageUri")
     obj = live("spec", {"predictor": {"model": {"storageUri": "gs://a", "name": ""}}}, ours=ours)
-    obj["metadata"]["annotations"] = WANTED["metadata"]["annotations"]  # type: ignore[index]
+    obj["metadata"]["annotations"] = WANTED["metadata"]["annotations"]
     assert drift({**wanted, "metadata": {}}, obj, manager="disvc") is None
     set_in(obj, f"{MODEL}/storageUri", "gs://other")
     entry = {"manager": "kubectl", "operation": "Update", "fieldsV1": fields_of(f"{MODEL}/storageUri")}
@@ -260,7 +262,7 @@ def service(ours: tuple[str, ...] = (), theirs: tuple[str, ...] = (), **parts: A
     return {"apiVersion": "v1", "kind": "Service", "metadata": metadata, "spec": parts}
 
 
-BASE = {"selector": {"a": "1"}, "ports": [{"port": 80}]}
+BASE: dict[str, Any] = {"selector": {"a": "1"}, "ports": [{"port": 80}]}
 
 
 @pytest.mark.parametrize(
