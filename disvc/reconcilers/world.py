@@ -10,7 +10,7 @@ from disvc.reconcilers.obstacles import Obstacles
 from disvc.reconcilers.resources import DISVCS, Selections
 from disvc.rollout import addresses, ingress, service
 from disvc.rollout.observation import Routes
-from disvc.rollout.plan import Plan, plan
+from disvc.rollout.plan import Plan, is_whole, plan
 from disvc.rollout.revision import Record, read
 from disvc.runtime import Key
 
@@ -51,7 +51,7 @@ class World:
         if obj is None or obj.metadata.deletion_timestamp:
             return None
         disvc = obj.decode()
-        return None if disvc.status.phase is None else (disvc, plan(disvc))
+        return (disvc, plan(disvc)) if is_whole(disvc.status) else None
 
     def record(self, disvc: DistributedInferenceService, revision: str) -> Record | None:
         """Return what is recorded of a revision; None where that is lost, or not seen yet."""

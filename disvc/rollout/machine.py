@@ -33,7 +33,7 @@ from disvc.api.types import ABORT, PROMOTE, RETRY
 from disvc.rollout import gates
 from disvc.rollout.inference_service import render
 from disvc.rollout.names import revision_name
-from disvc.rollout.plan import replicas
+from disvc.rollout.plan import is_whole, replicas
 from disvc.rollout.revision import Record
 from disvc.rollout.template import same_template, template_hash, template_of
 
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from datetime import datetime
 
-    from disvc.api.status import DistributedInferenceServiceStatus
     from disvc.api.types import DistributedInferenceService
     from disvc.rollout.observation import Observation
 
@@ -146,7 +145,7 @@ def step(
     """
     world = _World(disvc, records, seen, now, summary)
     status = disvc.status
-    if status.phase is None or status.target_revision is None or not _whole(status):
+    if status.phase is None or status.target_revision is None or not is_whole(status):
         return _begin(world)
     here = Step(status.phase, status.active_revision, status.target_revision, status.rollout)
     if here.rollout is None:
@@ -159,20 +158,6 @@ def step(
     if here.phase is Phase.INITIALIZING and world.ready(here.target):
         return _initializing(world, here, here.rollout)
     return _pause(world, here, here.rollout)
-
-
-def _whole(status: DistributedInferenceServiceStatus) -> bool:
-    """Whether all is there that the phase needs. A person may have emptied a status, or cut out a part."""
-    active, rollout = status.active_revision, status.rollout
-    match status.phase:
-        case Phase.STABLE:
-            return rollout is None and active == status.target_revision
-        case Phase.INITIALIZING | Phase.FAILED:
-            return rollout is not None
-        case Phase.DRAINING:
-            return rollout is not None and active is not None and rollout.previous_revision is not None
-        case _:
-            return rollout is not None and active is not None
 
 
 def _begin(world: _World) -> Step:

@@ -13,7 +13,8 @@
 | Failed, no active | target                          | target              |
 
 With the strategy Recreate (1) of the active revision only its Service exists, and (2) of the target only its
-Service. A revision that is not in the table is removed.
+Service; in Switching and Draining the old revision's members are not made again, and Hold keeps nothing. A revision
+that is not in the table is removed.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from disvc.rollout.names import STOP_ANNOTATION
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable
 
+    from disvc.api.status import DistributedInferenceServiceStatus
     from disvc.api.types import DistributedInferenceService
 
 
@@ -41,6 +43,8 @@ class Plan:
     """Whose Services exist."""
     staffed: tuple[Revision, ...] = ()
     """Whose members exist."""
+    made: tuple[Revision, ...] = ()
+    """Whose members are made where they are missing."""
     routed: Revision | None = None
     """Where the stable addresses point."""
     replicas: int = 0
@@ -56,6 +60,8 @@ class Plan:
         Never are more than two revisions alive: a new one waits until a superseded one is gone. What has the
         traffic is repaired at once.
         """
+        if revision not in self.made:
+            return False
         others = set(existing) - {revision.name}
         if self.alone:
             return not others
@@ -72,36 +78,56 @@ def replicas(disvc: DistributedInferenceService) -> int:
     return 0 if stopped(disvc) else disvc.spec.replicas
 
 
+def is_whole(status: DistributedInferenceServiceStatus) -> bool:
+    """Whether all is recorded that the phase needs: a person may have emptied a status, or cut out a part.
+
+    While it is not so, no plan is to be followed: it would remove what serves.
+    """
+    active, rollout = status.active_revision, status.rollout
+    match status.phase if status.target_revision else None:
+        case None:
+            return False
+        case Phase.STABLE:
+            return rollout is None and active == status.target_revision
+        case Phase.INITIALIZING | Phase.FAILED:
+            return rollout is not None
+        case Phase.DRAINING:
+            return rollout is not None and active is not None and rollout.previous_revision is not None
+        case _:
+            return rollout is not None and active is not None
+
+
 def plan(disvc: DistributedInferenceService) -> Plan:
-    """Return what must exist, by what is recorded; nothing at all while nothing is recorded."""
+    """Return what must exist, by what is recorded; to be followed where that `is_whole`."""
     status, strategy = disvc.status, disvc.spec.deployment_strategy
     active, target = status.active_revision, status.target_revision
     previous = status.rollout.previous_revision if status.rollout else None
     recreate = strategy.type is StrategyType.RECREATE
+    routed = target if active is None or status.phase is Phase.SWITCHING else active
     revisions: Iterable[Revision | None]
-    staffed: Iterable[Revision | None]
     match status.phase:
         case None:
-            revisions = staffed = ()
-        case Phase.PROGRESSING | Phase.ROLLING_BACK if recreate:
-            revisions = (active, target)
-            staffed = (target if status.phase is Phase.PROGRESSING else active,)
+            revisions = ()
         case Phase.STABLE:
-            revisions = staffed = (active,)
+            revisions = (active,)
         case Phase.DRAINING:
-            revisions = staffed = (active, previous)
-        case Phase.FAILED if active is not None and strategy.on_failure is OnFailure.ROLLBACK:
-            revisions = staffed = (active,)
+            revisions = (active, previous)
+        case Phase.FAILED if active is not None and (recreate or strategy.on_failure is OnFailure.ROLLBACK):
+            revisions = (active,)
         case _:
-            revisions = staffed = (active, target)
+            revisions = (active, target)
+    alone = recreate and status.phase in (Phase.PROGRESSING, Phase.ROLLING_BACK)
+    staffed = (target if status.phase is Phase.PROGRESSING else active,) if alone else revisions
+    going = recreate and status.phase in (Phase.SWITCHING, Phase.DRAINING)
     return Plan(
         uid=disvc.metadata.uid,
         generation=disvc.metadata.generation,
         revisions=_given(revisions),
         staffed=_given(staffed),
-        routed=target if active is None or status.phase is Phase.SWITCHING else active,
+        made=_given((routed,) if going else staffed),
+        routed=routed,
         replicas=replicas(disvc),
-        alone=recreate and status.phase in (Phase.PROGRESSING, Phase.ROLLING_BACK),
+        alone=alone,
         fresh=status.phase is Phase.INITIALIZING,
     )
 
