@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[2]
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "cmd").rglob("*.md")]
-NOT_A_FILE = {"console", "sh", "mermaid"}
+NOT_A_FILE = {"console", "sh", "mermaid", "text"}
 
 
 @cache
