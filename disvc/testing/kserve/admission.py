@@ -9,6 +9,8 @@ import copy
 import re
 from typing import TYPE_CHECKING, Final
 
+from disvc.testing.kserve.crd import spec_schema
+from disvc.testing.kserve.go_types import round_trip
 from disvc.testing.kserve.quantity import canonical
 from disvc.testing.kserve.resources import (
     AUTOSCALER_CLASS,
@@ -51,7 +53,11 @@ class Refused(Exception):
 
 
 def defaulted(isvc: Value, default_mode: str) -> Value:
-    """Return the ISVC as the defaulter leaves it. Raises `ValueError` for a quantity that it cannot read."""
+    """Return the ISVC as the defaulter leaves it.
+
+    Raises `TypeError` for a value of a wrong type, and `ValueError` for a quantity that cannot be read.
+    """
+    isvc = {**isvc, "spec": round_trip(isvc.get("spec") or {}, spec_schema(), "InferenceService.spec")}
     isvc = copy.deepcopy(isvc)
     metadata, predictor = isvc["metadata"], isvc["spec"]["predictor"]
     annotations = dict(metadata.get("annotations") or {})

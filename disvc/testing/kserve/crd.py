@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import time
+from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 import yaml
 
 if TYPE_CHECKING:
+    from disvc.testing.kserve.resources import Value
     from disvc.testing.users import User
 
 _PATH: Final = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 _TIMEOUT_S: Final = 30.0
 _POLL_S: Final = 0.05
+
+
+@cache
+def definition() -> Value:
+    """Return the CRD; do not change it."""
+    crd: Value = yaml.safe_load(files(__package__).joinpath("inferenceservices.yaml").read_text())
+    return crd
+
+
+def spec_schema() -> Value:
+    """Return the CRD's schema of an ISVC's spec."""
+    schema: Value = definition()["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]
+    return schema
 
 
 def install(admin: User) -> None:
@@ -30,7 +45,7 @@ def install(admin: User) -> None:
         TimeoutError: it was not established within 30 s.
 
     """
-    crd = yaml.safe_load(files(__package__).joinpath("inferenceservices.yaml").read_text())
+    crd = definition()
     path = f"{_PATH}/{crd['metadata']['name']}?fieldManager=disvc-testing&force=true"
     admin.call("PATCH", path, crd, content_type="application/apply-patch+yaml")
     deadline = time.monotonic() + _TIMEOUT_S
