@@ -112,7 +112,8 @@ async def kserve(make_kserve: Callable[..., Awaitable[SimulatedKServe]]) -> Simu
     """Give a test a simulated KServe with a kubelet that runs for `kserve_namespace`.
 
     Every ISVC of the namespace becomes ready at once, until the test says otherwise by `kserve.behave`. An operator
-    under test runs against `control_plane_with_controllers`, in `kserve_namespace`.
+    under test runs against `control_plane_with_controllers`, in `kserve_namespace`. KServe's webhooks are answered by
+    the test's event loop: a test creates and changes ISVCs by coroutines, or in a thread.
     """
     return await make_kserve()
 

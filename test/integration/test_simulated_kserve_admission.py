@@ -75,11 +75,11 @@ async def test_a_field_that_kserve_does_not_know_is_dropped(isvcs: ISVCs) -> Non
     [
         (
             {"minReplicas": "two"},
-            "unmarshal string into Go struct field InferenceService.spec.predictor.minReplicas of",
+            "string into Go struct field InferenceService.spec.predictor.minReplicas of",
         ),
         (
             {"model": {"args": "--x"}},
-            "unmarshal string into Go struct field InferenceService.spec.predictor.model.args of",
+            "string into Go struct field InferenceService.spec.predictor.model.args of",
         ),
         ({"model": {"resources": {"limits": {"cpu": "lots"}}}}, "'lots' is no quantity"),
     ],

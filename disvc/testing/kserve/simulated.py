@@ -8,6 +8,9 @@
 
 What it needs of a control plane: an API server that calls webhooks, and kube-controller-manager, whose controllers make
 ReplicaSets, Pods and EndpointSlices, and collect garbage. Nothing here does their work.
+
+The webhooks are answered by the event loop that it was entered in. So no code of that loop may wait for the creation
+or the change of an ISVC without awaiting it: `User.call` belongs into `asyncio.to_thread` then.
 """
 
 from __future__ import annotations
@@ -114,7 +117,7 @@ class SimulatedKServe:
         await self._webhook.close()
 
     async def start(self) -> None:
-        """Start KServe again after `stop`; it has caught up with what exists when this returns, and no further."""
+        """Start KServe again after `stop`: when this returns its webhooks answer, and its controller has begun."""
         self._webhook.open()
         await self._start_controller()
 
@@ -209,7 +212,8 @@ async def _running(manager: Manager) -> AsyncIterator[None]:
     synced = asyncio.create_task(manager.informers.synced())
     try:
         await asyncio.wait([task, synced], return_when=asyncio.FIRST_COMPLETED)
-        yield
+        if not task.done():
+            yield
     finally:
         synced.cancel()
         stop.set()
