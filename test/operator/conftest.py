@@ -7,6 +7,7 @@ this process, as a user who has just the rights of config/rbac/role.yaml, in the
 from __future__ import annotations
 
 import asyncio
+import re
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,11 @@ from disvc.testing.crds import install
 from disvc.testing.history import History
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
     from disvc.testing.controlplane import ControlPlane
+    from disvc.testing.history import Moment
     from disvc.testing.users import User
 
     Value = dict[str, Any]
@@ -100,7 +102,8 @@ class Cluster:
         return set(await self.list(resource))
 
     async def status(self, name: str = "m") -> Value:
-        return (await self.get(name)).get("status", {})
+        value: Value = (await self.get(name)).get("status", {})
+        return value
 
     async def condition(self, kind: str, name: str = "m") -> Value:
         """Return a condition of a DISVC, {} where it is absent."""
@@ -230,3 +233,64 @@ async def history(plane: ControlPlane, kserve_namespace: str) -> AsyncIterator[H
         History(transport, kserve_namespace, *resources) as history,
     ):
         yield history
+
+
+@pytest.fixture
+def violations() -> Callable[[Iterable[Moment]], list[str]]:
+    """`violations(await history.moments()) == []`: what holds at every moment of every scenario held at these.
+
+    - No stable address leads to a revision without ready endpoints while another revision has them.
+    - At most two revisions have members, those being deleted included.
+    - No Service is gone that the Ingress leads to.
+    - When the status names another active revision, every stable address leads to that.
+
+    It knows no more of the operator than its users do.
+    """
+    return lambda moments: [text for moment in moments for text in _violated(moment)]
+
+
+def _violated(moment: Moment) -> Iterator[str]:
+    change = moment.change
+    there = {resource.kind: objects for resource, objects in moment.state.items()}
+    for name, disvc in there["DistributedInferenceService"].items():
+        if disvc["metadata"].get("deletionTimestamp"):
+            continue
+        at = f"after {change.type} {change.resource.kind} {change.name} ({change.version})"
+        serving, addresses = _serving(name, there), _addresses(name, there)
+        for address, revision in addresses.items():
+            if serving and revision not in serving:
+                yield f"{at}: {address} leads to {revision}, while {sorted(serving)} have ready endpoints"
+        staffed = {member.rpartition("-")[0] for member, isvc in there["InferenceService"].items() if _of(isvc, disvc)}
+        if len(staffed) > 2:
+            yield f"{at}: members of {sorted(staffed)}"
+        backend = addresses.get("Ingress")
+        if backend is not None and change.type == "DELETED" and change.name == backend not in there["Service"]:
+            yield f"{at}: the Ingress leads to it"
+        if change.object is disvc:
+            active = disvc.get("status", {}).get("activeRevision", {}).get("name")
+            if active is not None and disvc["status"]["phase"] == "Draining" and set(addresses.values()) != {active}:
+                yield f"{at}: the status says {active}, and the addresses lead to {addresses}"
+
+
+def _of(child: Value, disvc: Value) -> bool:
+    return any(owner["uid"] == disvc["metadata"]["uid"] for owner in child["metadata"].get("ownerReferences", ()))
+
+
+def _serving(name: str, there: Mapping[str, Mapping[str, Value]]) -> set[str]:
+    """Return a DISVC's revisions with ready endpoints."""
+    return {
+        service
+        for one in there["EndpointSlice"].values()
+        if re.fullmatch(rf"{name}-v\d+", service := one["metadata"]["labels"]["kubernetes.io/service-name"])
+        and any(endpoint["conditions"]["ready"] for endpoint in one.get("endpoints") or ())
+    }
+
+
+def _addresses(name: str, there: Mapping[str, Mapping[str, Value]]) -> dict[str, str]:
+    """Return the revision that each stable address of a DISVC leads to."""
+    found = {}
+    if (service := there["Service"].get(name)) is not None:
+        found["Service"] = service["spec"]["selector"]["disvc.group"]
+    if (ingress := there["Ingress"].get(name)) is not None:
+        found["Ingress"] = ingress["spec"]["rules"][0]["http"]["paths"][0]["backend"]["service"]["name"]
+    return found
