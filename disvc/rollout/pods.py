@@ -216,8 +216,7 @@ def _progress(pod: Value) -> Problem:
                 failing=False,
             )
         reason = (container.state.get("waiting") or {}).get("reason", "ContainerCreating")
-        if reason != "PodInitializing":
-            return _waiting(pod, reason, f"{container.called}: {reason}")
+        return _waiting(pod, reason, f"{container.called}: {reason}")
     ready = conditions(pod).get("Ready", {})
     return _waiting(pod, ready.get("reason") or "Pending", ready.get("message") or "pod has not started yet")
 

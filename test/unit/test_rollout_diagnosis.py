@@ -434,6 +434,12 @@ def test_a_storage_initializer_that_runs_is_what_the_pod_is_busy_with() -> None:
     assert problem.look_at == f"kubectl -n ns logs {POD} -c storage-initializer"
 
 
+def test_a_container_that_comes_next_is_told_when_all_init_containers_are_done() -> None:
+    problem = told(isvc(STARTING), pod(container(waiting("PodInitializing"))))
+    assert (problem.reason, problem.failing) == ("PodInitializing", False)
+    assert problem.message == "container kserve-container: PodInitializing"
+
+
 def test_a_sidecar_that_crashes_is_told_while_the_server_runs() -> None:
     proxy = container(BACK_OFF, ended(2), name="istio-proxy", restarts=4)
     problem = told(isvc(STARTING), pod(UP, proxy))
