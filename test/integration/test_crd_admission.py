@@ -278,13 +278,36 @@ def test_a_template_is_kept_as_it_is(store: Server, spelling: str) -> None:
     assert DistributedInferenceService.model_validate(patched).spec.template == written
 
 
-def test_the_server_fills_in_what_the_types_assume(server: Server) -> None:
-    sparse = spec(deploymentStrategy={"type": "Recreate"}, routing={"sessionAffinity": {}})
-    for given in (spec(), sparse):
-        filled = server.create(given)
-        assert filled["spec"]["deploymentStrategy"]["progressDeadlineSeconds"] == 600
-        read = DistributedInferenceService.model_validate(filled).spec
-        assert read == type(read).model_validate(given)
+@pytest.mark.parametrize(
+    "given",
+    [
+        spec(),
+        spec(deploymentStrategy={}, routing={}),
+        spec(deploymentStrategy={"drainSeconds": 30}, routing={"sessionAffinity": {}}),
+        spec(replicas=None, paused=None, deploymentStrategy={"type": None}, routing=None),
+    ],
+)
+def test_the_server_fills_in_what_the_types_assume(server: Server, given: Value) -> None:
+    filled = server.create(given)
+    assert filled["spec"] == {
+        "inferenceService": TEMPLATE,
+        "replicas": 1,
+        "deploymentStrategy": {
+            "type": "RollingUpdate",
+            "promotion": "Automatic",
+            "minReadySeconds": 0,
+            "progressDeadlineSeconds": 600,
+            "propagationSeconds": 5,
+            "drainSeconds": 30,
+            "onFailure": "Rollback",
+            "failedRevisionTTLSeconds": 0,
+        },
+        "revisionHistoryLimit": 10,
+        "paused": False,
+        "routing": {"type": "Ingress", "sessionAffinity": {"type": "ClientIP", "timeoutSeconds": 10800}},
+    }
+    read = DistributedInferenceService.model_validate(filled).spec
+    assert read == type(read).model_validate(spec())
 
 
 def test_a_status_is_kept_as_it_was_written(store: Server) -> None:
