@@ -69,7 +69,7 @@ def status(
         address=Address(url=addresses.address(disvc, active.name)) if active else None,
         replicas=len(of_shown),
         ready_replicas=sum(member.ready for member in of_shown),
-        ready=f"{sum(member.ready for member in of_shown)}/{wanted}",
+        ready=f"{sum(member.ready and member.index in range(wanted) for member in of_shown)}/{wanted}",
         updated_replicas=len(of_target),
         selector=f"{DISVC_LABEL}={disvc.metadata.name}",
         active_revision=active,
