@@ -92,7 +92,8 @@ def test_readiness_flaps() -> None:
 def pod(status: Value | None = None) -> Value:
     container = {"name": "kserve-container", "image": "x"}
     init = {"name": "storage-initializer", "image": "y"}
-    return {"spec": {"containers": [container], "initContainers": [init]}, "status": status or {}}
+    metadata = {"name": "a-1", "namespace": "test", "uid": "u"}
+    return {"metadata": metadata, "spec": {"containers": [container], "initContainers": [init]}, "status": status or {}}
 
 
 def of(stage: Stage, before: Value | None = None, seconds: int = 0, **restarts: int) -> Value:
@@ -147,6 +148,12 @@ def test_how_a_container_ended_last_stays_after_it_has_recovered() -> None:
     (server,) = recovered["containerStatuses"]
     assert server["lastState"]["terminated"]["exitCode"] == 3
     assert server["restartCount"] == 1
+
+
+def test_a_back_off_says_which_container_of_which_pod_it_is() -> None:
+    (server,) = of(Crash(backoff_seconds=10).stage(0))["containerStatuses"]
+    message = "back-off 10s restarting failed container=kserve-container pod=a-1_test(u)"
+    assert server["state"]["waiting"] == {"reason": "CrashLoopBackOff", "message": message}
 
 
 def test_a_storage_initializers_trouble_is_not_the_servers() -> None:

@@ -54,6 +54,7 @@ def pod_status(pod: Value, stage: Stage, restarts: dict[str, int], addresses: tu
         before = {s["name"]: s for s in old.get(f"{field[:-1]}Statuses") or ()}
         return [
             _container_status(
+                pod["metadata"],
                 container,
                 before.get(container["name"], {}),
                 state,
@@ -93,7 +94,7 @@ def pod_status(pod: Value, stage: Stage, restarts: dict[str, int], addresses: tu
 def _conditions(old: Iterable[Value], new: list[tuple[str, bool, str, str]], now: datetime) -> Iterable[Value]:
     before = {c["type"]: c for c in old}
     for kind, holds, reason, message in new:
-        condition = {"type": kind, "status": "True" if holds else "False"}
+        condition = {"type": kind, "status": "True" if holds else "False", "lastProbeTime": None}
         if not holds:
             condition |= {"reason": reason, "message": message}
         changed = before.get(kind, {}).get("status") != condition["status"]
@@ -102,6 +103,7 @@ def _conditions(old: Iterable[Value], new: list[tuple[str, bool, str, str]], now
 
 
 def _container_status(
+    pod: Value,
     container: Value,
     old: Value,
     state: ContainerState,
@@ -111,10 +113,11 @@ def _container_status(
     restarts: int,
     now: datetime,
 ) -> Value:
+    where = f"{container['name']} pod={pod['name']}_{pod['namespace']}({pod['uid']})"
     same_run = old.get("restartCount") == restarts
     last_state = old.get("lastState", {})
     if last is not None and not (same_run and last_state):
-        last_state = _state(last, {}, container["name"], now)
+        last_state = _state(last, {}, where, now)
     return {
         "name": container["name"],
         "image": container["image"],
@@ -122,20 +125,20 @@ def _container_status(
         "ready": ready,
         "started": isinstance(state, Running),
         "restartCount": restarts,
-        "state": _state(state, old.get("state", {}) if same_run else {}, container["name"], now),
+        "state": _state(state, old.get("state", {}) if same_run else {}, where, now),
         "lastState": last_state,
     }
 
 
-def _state(state: ContainerState, old: Value, name: str, now: datetime) -> Value:
-    """Return a ContainerState; what goes on from `old` keeps its times."""
+def _state(state: ContainerState, old: Value, where: str, now: datetime) -> Value:
+    """Return a ContainerState; what goes on from `old` keeps its times, and a back-off says `where` it is."""
     time = metav1_time(now)
     match state:
         case Running():
             return {"running": old.get("running") or {"startedAt": time}}
         case Waiting(reason, message):
-            waiting = {"reason": reason}
-            return {"waiting": waiting | ({"message": f"{message} ({name})"} if message else {})}
+            message += f"={where}" if reason == "CrashLoopBackOff" else ""
+            return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
         case Terminated(reason, exit_code, message):
             terminated = {"exitCode": exit_code, "reason": reason, "startedAt": time, "finishedAt": time}
             terminated |= {"message": message} if message else {}
