@@ -181,7 +181,8 @@ def _initializing(world: _World, here: Step, rollout: Rollout) -> Step:
     left = world.left(rollout.started_at, world.disvc.spec.deployment_strategy.progress_deadline_seconds)
     if left > 0:
         return replace(here, wait=left)
-    return _failed(world, replace(here, phase=Phase.FAILED), rollout, "ProgressDeadlineExceeded", _late(world))
+    here = replace(here, phase=Phase.FAILED)
+    return _failed(world, here, rollout, "ProgressDeadlineExceeded", _late(world, here.target))
 
 
 def _stable_phase(world: _World, here: Step) -> Step:
@@ -206,7 +207,7 @@ def _progressing(world: _World, here: Step, rollout: Rollout) -> Step:
     left = world.left(rollout.started_at, strategy.progress_deadline_seconds)
     if left > 0:
         return replace(here, rollout=rollout, wait=left)
-    return _failed(world, here, rollout, "ProgressDeadlineExceeded", _late(world))
+    return _failed(world, here, rollout, "ProgressDeadlineExceeded", _late(world, here.target))
 
 
 def _awaiting_promotion(world: _World, here: Step, rollout: Rollout) -> Step:
@@ -257,7 +258,7 @@ def _rolling_back(world: _World, here: Step, rollout: Rollout) -> Step:
     held, over = _held(world, here, rollout, here.active, seconds)
     if not over:
         return held
-    story = Story("Warning", "RolledBack", f"{here.active.name} has the traffic; {here.target.name}: {rollout.message}")
+    story = Story("Warning", "RolledBack", f"{here.active.name} has the traffic; {rollout.message}")
     return replace(held, phase=Phase.FAILED, stories=(story,))
 
 
@@ -373,9 +374,9 @@ def _failed(world: _World, here: Step, rollout: Rollout, reason: str, message: s
     )
 
 
-def _late(world: _World) -> str:
+def _late(world: _World, target: Revision) -> str:
     seconds = world.disvc.spec.deployment_strategy.progress_deadline_seconds
-    return f"not ready within {seconds} s: {world.summary}"
+    return f"{target.name} was not ready within {seconds} s: {world.summary}"
 
 
 def _held(world: _World, here: Step, rollout: Rollout, revision: Revision, seconds: float) -> tuple[Step, bool]:

@@ -243,7 +243,7 @@ def test_the_first_revision_fails_at_its_deadline_and_nothing_is_removed() -> No
     taken = scene.step(after=0.000001)
     assert scene.at() == (Phase.FAILED, None, 1)
     assert (told(taken), taken.outcome) == (["ProgressDeadlineExceeded"], "Failed")
-    assert scene.rollout.message == "not ready within 600 s: as it is"
+    assert scene.rollout.message == "m-v1 was not ready within 600 s: as it is"
     assert scene.rests()
 
 
