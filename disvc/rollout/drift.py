@@ -2,15 +2,16 @@
 
 Only what is ours is touched, and nothing is fought over that others do rightly:
 
-| in the live object                  | InferenceService: wanted never changes  | Service, Ingress                 |
-| ----------------------------------- | --------------------------------------- | -------------------------------- |
-| a wanted field has another value    | put back if somebody else set it (1)    | put back                         |
-| a wanted field is missing           | put back, unless it is ours still (2)   | likewise                         |
-| a label or annotation is not wanted | left alone: removal would roll pods     | removed if we have set it        |
-| another field is not wanted         | removed if somebody else set it (1)     | removed within `exact` only (3)  |
+| in the live object                  | InferenceService: wanted never changes   | Service, Ingress                |
+| ----------------------------------- | ---------------------------------------- | ------------------------------- |
+| a wanted field has another value    | put back, unless set by us or KServe (1) | put back                        |
+| a wanted field is missing           | put back, unless it is ours still (2)    | likewise                        |
+| a label or annotation is not wanted | left alone: removal would roll pods      | removed if we have set it       |
+| another field is not wanted         | removed if set by anybody else (1)       | removed within `exact` only (3) |
 
-(1) Somebody but KServe's own controller. What nobody has set but we was rewritten at admission: KServe's webhook makes
-Standard of RawDeployment, and "1" of "1000m". To put that back would be undone, again and again.
+(1) What we have set, and is not as we have set it, was rewritten at admission: KServe's webhook makes Standard of
+RawDeployment, and "1" of "1000m". To put that back would be undone, again and again. What we have set and somebody has
+removed, so that admission filled in something, is nobody's.
 (2) Removed at admission: KServe's webhook makes `model` of `sklearn`.
 (3) But what nobody has set, which the API server has chosen itself, as the class of an Ingress.
 
@@ -22,7 +23,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.rollout.inference_service import KIND as RECORDED
-from disvc.rollout.ownership import Ownership, Path
+from disvc.rollout.ownership import NOBODYS_ITEM, Ownership, Path
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -73,8 +74,10 @@ class _Comparison:
         for name, value in wanted.items():
             step = (*path, f"f:{name}")
             if name not in live:
-                # What somebody has edited may be what the webhook made of the missing field.
-                if removed or self._is_exact(step) or not self._ownership.own(step):
+                # An empty object is noted like one that is one value: by then nothing tells what was in it. And what
+                # somebody has edited may be what the webhook made of the missing field.
+                own = self._ownership.own(step, by_itself=not live)
+                if removed or not own or self._is_exact(step):
                     patch[name] = value
             elif isinstance(value, dict) and isinstance(live[name], dict):
                 if inner := self.mapping(value, live[name], step):
@@ -87,12 +90,12 @@ class _Comparison:
         return any(path[:length] in self._exact for length in range(1, len(path) + 1))
 
     def _to_put_back(self, wanted: Any, live: Any, path: Path) -> bool:
-        if not self._recorded:
-            return True
+        if not self._recorded or live == []:
+            return True  # that somebody has emptied a list is not noted
         items = self._ownership.items(path)
         if items and isinstance(wanted, list) and isinstance(live, list):
             return self._list_differs(wanted, live, path, items)
-        return self._ownership.foreign(path)
+        return self._ownership.foreign(path) or not self._ownership.anybody(path)
 
     def _to_remove(self, path: Path) -> bool:
         if self._is_exact(path):
@@ -121,7 +124,7 @@ class _Comparison:
                     return True
                 continue
             unwanted.remove(found)
-            steps = (step for step, keys in items if fits(keys, found))
+            steps = [step for step, keys in items if fits(keys, found)] or [NOBODYS_ITEM]
             if any(self.mapping(item, found, (*path, step)) for step in steps):
                 return True
         return any(self._ownership.foreign((*path, step)) for o in unwanted for step, keys in items if fits(keys, o))

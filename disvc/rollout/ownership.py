@@ -23,6 +23,8 @@ _KSERVE: Final = "manager"
 """KServe's controller writes under the name of its binary (its Dockerfile); what it does to an InferenceService is
 as legitimate as what its webhook does."""
 _ITEM: Final = "k:"
+NOBODYS_ITEM: Final = _ITEM
+"""The step to an item that nobody has set."""
 
 
 class Ownership:
@@ -40,9 +42,9 @@ class Ownership:
         """Whether the live object tells anything of owners at all."""
         return bool(self._all)
 
-    def own(self, path: Path) -> bool:
-        """Whether `manager` has set a field."""
-        return any(_holds(tree, path) for tree in self._own)
+    def own(self, path: Path, *, by_itself: bool = False) -> bool:
+        """Whether `manager` has set a field; `by_itself`: not as a part of something that was set as one value."""
+        return any(_holds(tree, path, by_itself=by_itself) for tree in self._own)
 
     def foreign(self, path: Path) -> bool:
         """Whether somebody else but KServe has set a field, or something in it."""
@@ -58,10 +60,10 @@ class Ownership:
         return [(step, json.loads(step.removeprefix(_ITEM))) for step in sorted(steps)]
 
 
-def _holds(tree: Mapping[str, Any], path: Path) -> bool:
+def _holds(tree: Mapping[str, Any], path: Path, *, by_itself: bool = False) -> bool:
     for step in path:
         if not tree:
-            return True
+            return not by_itself
         if step not in tree:
             return False
         tree = tree[step]

@@ -186,6 +186,10 @@ EDITS: dict[str, Value] = {
     "an entry is there beside rewritten ones": {
         "spec": {"predictor": {"model": {"resources": {"limits": {"cpu": "9"}}}}}
     },
+    "all rewritten values are gone": {
+        "spec": {"predictor": {"model": {"resources": {"requests": {"cpu": None, "memory": None}}}}}
+    },
+    "a part is gone, and admission makes it anew": {"spec": {"predictor": {"model": {"resources": None}}}},
     "a list has another value": {"spec": {"predictor": {"model": {"args": ["--b"]}}}},
     "a list is longer": {"spec": {"predictor": {"model": {"args": ["--a", "--model_name=iris", "--b"]}}}},
     "a list is gone": {"spec": {"predictor": {"model": {"env": None}}}},
@@ -207,6 +211,7 @@ EDITS: dict[str, Value] = {
     "an annotation is gone": {"metadata": {"annotations": {"version": None}}},
     "the hash is gone": {"metadata": {"annotations": {HASH: None}}},
     "the mode is gone": {"metadata": {"annotations": {"serving.kserve.io/deploymentMode": None}}},
+    "all annotations of ours are gone, one by one": {"metadata": {"annotations": {"version": None, HASH: None}}},
     "a label has another value": {"metadata": {"labels": {"disvc.group": "iris-v9"}}},
     "a label is gone": {"metadata": {"labels": {"disvc": None}}},
     "all labels are gone": {"metadata": {"labels": None}},

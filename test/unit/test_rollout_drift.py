@@ -91,6 +91,16 @@ def live(path: str = "", value: Any = None, *, by: str = "", tree: Any = None, o
     return result
 
 
+def emptied(path: str) -> dict[str, Any]:
+    """Return our managed fields after somebody has removed all that is in what is at `path`."""
+    fields = copy.deepcopy(FIELDS)
+    tree: Any = fields
+    for step in path.split("/"):
+        tree = tree[f"f:{step}"]
+    tree.clear()
+    return fields
+
+
 def without(path: str) -> dict[str, Any]:
     """Return our managed fields after somebody has removed what is at `path`."""
     fields = copy.deepcopy(FIELDS)
@@ -126,6 +136,7 @@ def merge(target: Any, patch: Any) -> Any:
         live(f"{MODEL}/resources/cpu", "1"),
         live(f"{MODEL}/resources/cpu", "1", by="manager"),
         live(f"{MODEL}/runtime", None),
+        live(f"{MODEL}/resources", {"memory": "1"}, ours=emptied(f"{MODEL}/resources")),
         live(f"{MODEL}/protocolVersion", "v1"),
         live(f"{MODEL}/storageUri", "x", by="manager"),
         live("metadata/labels/theirs", "x", by="kubectl"),
@@ -143,6 +154,7 @@ def merge(target: Any, patch: Any) -> Any:
         "a value that admission rewrites",
         "a value that KServe rewrites",
         "a field that admission removes",
+        "an entry that admission removes from what is one value",
         "a field that admission adds",
         "a field that KServe adds",
         "somebody's label",
@@ -190,6 +202,14 @@ PORTS = [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 81, "name":
         live("metadata/annotations", None, ours=without("metadata/annotations")),
         live("metadata/labels/disvc", "b", by="kubectl"),
         live("spec/predictor", {}, ours=without("spec/predictor/model")),
+        live(f"{MODEL}/runtime", "default", ours=without(f"{MODEL}/runtime")),
+        live(f"{MODEL}/resources", {}, ours=emptied(f"{MODEL}/resources")),
+        live(f"{MODEL}/ports", [], ours=emptied(f"{MODEL}/ports")),
+        live(
+            f"{MODEL}/ports",
+            [PORTS[0], {**PORTS[1], "name": "default"}],
+            ours=without(f"{MODEL}/ports/{PORT_81}"),
+        ),
     ],
     ids=[
         "a value",
@@ -206,6 +226,10 @@ PORTS = [{"containerPort": 80, "protocol": "TCP"}, {"containerPort": 81, "name":
         "all annotations gone",
         "a label",
         "a whole part that is gone",
+        "a field that is gone, and admission fills in",
+        "a part that is emptied",
+        "a list with keys that is emptied",
+        "an item that is gone, and admission fills in",
     ],
 )
 def test_a_hand_edit_of_a_member_is_put_back(obj: dict[str, Any]) -> None:
