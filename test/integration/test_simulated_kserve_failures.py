@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -123,9 +124,10 @@ async def test_a_storage_initializer_that_fails_is_told_at_once_and_for_ever(
 
 
 async def test_while_the_storage_initializer_runs_the_model_is_loading(isvcs: ISVCs, kserve: SimulatedKServe) -> None:
-    kserve.behave("a", Healthy(init_seconds=1))
+    kserve.behave("a", Healthy(init_seconds=math.inf))
     await isvcs.create("a")
     await isvcs.until(INFERENCE_SERVICES, lambda now: model(now).get("states", {}).get("targetModelState") == "Loading")
+    kserve.recover("a")
     await isvcs.until_ready("a")
 
 
