@@ -72,7 +72,13 @@ class Listener:
         # In a task, as one client that is slow with its handshake must not keep out the others.
         task = asyncio.create_task(self._hand_over(connection), name=f"new connection on {self.port}")
         self._handing_over.add(task)
-        task.add_done_callback(self._handing_over.discard)
+
+        def end(_: asyncio.Task[None]) -> None:
+            self._handing_over.discard(task)
+            if task.cancelled():  # here, as one that is cancelled before it began runs no line of its own
+                connection.close()
+
+        task.add_done_callback(end)
 
     async def _hand_over(self, connection: socket.socket) -> None:
         try:
@@ -81,9 +87,6 @@ class Listener:
         except OSError:
             # ssl.SSLError is one: the client went away, or does not trust the certificate.
             connection.close()
-        except asyncio.CancelledError:
-            connection.close()
-            raise
 
 
 def _bound(port: int) -> socket.socket:

@@ -8,7 +8,9 @@ import gzip
 import io
 import json
 import os
+import socket
 import ssl
+import warnings
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from random import Random
@@ -974,6 +976,20 @@ async def test_cut_all_closes_every_connection(server: ToyServer, proxy: FaultPr
             else:
                 assert await raw.is_closed()
     await until(lambda: server.watches_open == 0)
+
+
+async def test_a_connection_that_is_cut_at_the_moment_at_which_it_is_accepted_is_closed(proxy: FaultProxy) -> None:
+    address = ("127.0.0.1", _port(proxy))
+    with warnings.catch_warnings(record=True) as caught, socket.create_connection(address) as client:
+        warnings.simplefilter("always")
+        await asyncio.sleep(0)
+        # The proxy accepts in this turn of the loop, and begins to hand the connection over in the next: after this.
+        asyncio.get_running_loop().call_soon(proxy.cut_all)
+        client.setblocking(False)
+        async with asyncio.timeout(10):
+            assert await asyncio.get_running_loop().sock_recv(client, 1) == b""
+        gc.collect()
+    assert [str(warning.message) for warning in caught] == []
 
 
 async def test_refused_connections_are_refused_until_accepted_again_on_the_same_port(
