@@ -12,6 +12,7 @@ from disvc.rollout.members import member
 from disvc.rollout.names import SERVICE_NAME_LABEL, revision_of
 from disvc.rollout.observation import Observation
 from disvc.rollout.plan import plan
+from disvc.rollout.pods import MEMBER_LABEL
 from disvc.runtime import Key
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-_MEMBER_LABEL = "serving.kserve.io/inferenceservice"  # KServe sets it on pods
 _REGARDING = "regarding"
 
 
@@ -43,11 +43,10 @@ class Observer:
         """Return one look at a DISVC."""
         world, namespace = self._world, disvc.metadata.namespace
         live = Children(world.client, ISVCS, world.isvcs, world.obstacles).controlled(disvc)
-        obstacles = world.obstacles.of(Key(namespace, disvc.metadata.name))
         members = tuple(
             member(
                 obj.decode(),
-                [pod.decode() for pod in _of(namespace, self._pods.labelled(_MEMBER_LABEL, name))],
+                [pod.decode() for pod in _of(namespace, self._pods.labelled(MEMBER_LABEL, name))],
                 [event.decode() for event in self._events.indexed(_REGARDING, obj.metadata.uid)],
                 now=now,
             )
@@ -64,7 +63,7 @@ class Observer:
             },
             routes=world.routes(disvc),
             wants_ingress=world.wants_ingress(disvc),
-            refused={name: obstacle.message for name, obstacle in obstacles.items()},
+            refused=world.obstacles.of(Key(namespace, disvc.metadata.name)),
         )
 
     def rendering(self, disvc: DistributedInferenceService, revision: Revision) -> dict[str, Any] | None:

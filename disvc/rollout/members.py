@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from disvc.rollout.observation import Obstacle
+
 NO_INDEX: Final = -1
 """The index of an InferenceService that does not have a member's name."""
 
@@ -52,16 +54,15 @@ def member(
     )
 
 
-def missing(error: str | None) -> Problem:
-    """Return what is wrong with a member that does not exist; `error`: what the server said to its creation."""
-    if error is None:
+def missing(obstacle: Obstacle | None) -> Problem:
+    """Return what is wrong with a member that does not exist; `obstacle`: what its creation ran into."""
+    if obstacle is None:
         return Problem("NotCreated", "does not exist yet", look_at="", failing=False)
-    webhook = "webhook" in error
     return Problem(
-        "CreateFailed",
-        one_line(f"cannot be created: {error}"),
-        look_at=kserve.LOOK_AT_CONTROLLER if webhook else "",
-        failing=not webhook,  # KServe's answers again when KServe is back
+        obstacle.reason,
+        one_line(f"cannot be created: {obstacle.message}"),
+        look_at=kserve.LOOK_AT_CONTROLLER if obstacle.reason == "WebhookUnavailable" else "",
+        failing=obstacle.needs_person,
     )
 
 

@@ -79,8 +79,8 @@ class Observation:
     """As the caches have them."""
     live_routes: Routes | None = None
     """As the server had them just now; None: it was not asked."""
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Of children that could not be made, by name: what the server said."""
+    refused: Mapping[str, Obstacle] = field(default_factory=dict)
+    """Of children that could not be made or changed, by name: what was in the way."""
     wants_ingress: bool = True
     """Whether there should be an Ingress: one is asked for, and no other DISVC has its host."""
 

@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from disvc.rollout.members import NO_INDEX, expected_addresses, member, missing
+from disvc.rollout.observation import Obstacle
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
@@ -184,11 +185,22 @@ INVALID_FIELD = (
 )
 
 
-@pytest.mark.parametrize(
-    ("error", "failing", "look_at"),
-    [(WEBHOOK_DOWN, False, "kubectl -n kserve get pods"), (NO_QUOTA, True, ""), (INVALID_FIELD, True, "")],
+DENIED = (
+    'admission webhook "inferenceservice.kserve-webhook-server.validator" denied the request: '
+    "'MinReplicas' cannot be greater than MaxReplicas"
 )
-def test_a_refused_creation_is_told_in_the_servers_words(error: str, failing: bool, look_at: str) -> None:
-    problem = missing(error)
+
+
+@pytest.mark.parametrize(
+    ("reason", "error", "failing", "look_at"),
+    [
+        ("WebhookUnavailable", WEBHOOK_DOWN, False, "kubectl -n kserve get pods"),
+        ("QuotaExceeded", NO_QUOTA, True, ""),
+        ("Refused", INVALID_FIELD, True, ""),
+        ("Refused", DENIED, True, ""),
+    ],
+)
+def test_a_refused_creation_is_told_in_the_servers_words(reason: str, error: str, failing: bool, look_at: str) -> None:
+    problem = missing(Obstacle(reason, error, needs_person=failing, retry_seconds=60))
     assert problem.message == f"cannot be created: {error.rstrip('.')}"
-    assert (problem.failing, problem.look_at) == (failing, look_at)
+    assert (problem.reason, problem.failing, problem.look_at) == (reason, failing, look_at)

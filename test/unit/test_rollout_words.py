@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from disvc.rollout.observation import Member, Observation, Problem
+from disvc.rollout.observation import Member, Observation, Obstacle, Problem
 from disvc.rollout.reading import LONGEST, instant, one_line
 from disvc.rollout.words import summary
 
@@ -19,8 +19,8 @@ def member(index: int, *, ready: bool = False, problem: Problem | None = None) -
     return Member(f"m-v2-{index}", "m-v2", index, "cafe", ready=ready, problem=problem)
 
 
-def seen(*members: Member, addresses: int = 0, **refused: str) -> Observation:
-    by_name = {name.replace("_", "-"): error for name, error in refused.items()}
+def seen(*members: Member, addresses: int = 0, **refused: Obstacle) -> Observation:
+    by_name = {name.replace("_", "-"): obstacle for name, obstacle in refused.items()}
     return Observation(members=members, endpoints={"m-v2": addresses}, refused=by_name)
 
 
@@ -67,7 +67,8 @@ def test_of_equal_cases_the_lowest_index_is_told() -> None:
 
 
 def test_a_member_that_does_not_exist_is_told_with_what_the_server_said_to_its_creation() -> None:
-    words = summary("m-v2", 2, seen(member(0, ready=True), m_v2_1="exceeded quota: isvcs"))
+    no_quota = Obstacle("QuotaExceeded", "exceeded quota: isvcs", needs_person=True, retry_seconds=15)
+    words = summary("m-v2", 2, seen(member(0, ready=True), m_v2_1=no_quota))
     assert words == "1 of 2 members ready; m-v2-1: cannot be created: exceeded quota: isvcs"
     assert summary("m-v2", 1, seen()) == "0 of 1 members ready; m-v2-0: does not exist yet"
 
