@@ -12,7 +12,7 @@ from disvc.rollout import addresses, ingress, service
 from disvc.rollout.observation import Routes
 from disvc.rollout.plan import Plan, is_whole, plan
 from disvc.rollout.revision import Record, read
-from disvc.runtime import Key
+from disvc.runtime import DecodeError, Key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -99,7 +99,10 @@ class World:
         return addresses.exposed(disvc) and self.elder_on_host(disvc) is None
 
     def _hosts(self, obj: Object[DistributedInferenceService]) -> Iterable[str]:
-        place = self._place(obj.decode())
+        try:
+            place = self._place(obj.decode())
+        except DecodeError:
+            return ()  # its own reconcile says so, and nobody else waits for it
         return () if place is None else (place,)
 
     def _place(self, disvc: DistributedInferenceService) -> str | None:

@@ -186,7 +186,7 @@ class Client:
         answer = await self._call("list", "GET", resource, namespace, query=query)
         try:
             page = _decode_list(answer.body)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DecodeError(f"list {resource}: the answer is not a list: {error}") from error
         items = []
         for raw in page.items or ():
@@ -561,6 +561,18 @@ def _selection(label_selector: str, field_selector: str) -> dict[str, str]:
     return {name: value for name, value in query.items() if value}
 
 
+def _event(line: bytes) -> WatchEvent:
+    """Decode one event. Raises `ValueError`.
+
+    An object may be nested more deeply than can be decoded (the server takes 10,000 levels): what stands in its place
+    then does not decode either, by itself, so that one object cannot end the watch of all.
+    """
+    try:
+        return _decode_event(line)
+    except RecursionError:
+        return WatchEvent("MODIFIED", msgspec.Raw(_encode(f"nested too deeply: {line[:300].decode(errors='replace')}")))
+
+
 async def _events(what: str, stream: Stream) -> AsyncIterator[list[WatchEvent]]:
     """Cut a watch's stream into its events, one a line."""
     rest = b""
@@ -568,6 +580,6 @@ async def _events(what: str, stream: Stream) -> AsyncIterator[list[WatchEvent]]:
         *lines, rest = (rest + chunk).split(b"\n")
         if lines:
             try:
-                yield [_decode_event(line) for line in lines if line]
+                yield [_event(line) for line in lines if line]
             except ValueError as error:
                 raise DecodeError(f"{what}: the stream holds what is not a watch event: {error}") from error

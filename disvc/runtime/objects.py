@@ -166,7 +166,7 @@ class Resource(Generic[T]):
         own = bytes(memoryview(raw))
         try:
             return Object(self, _decode_envelope(own).metadata, own)
-        except ValueError as error:  # msgspec's errors are, and so is that of a wrong UTF-8 sequence
+        except (ValueError, RecursionError) as error:  # msgspec's errors are, and so is that of wrong UTF-8
             raise DecodeError(f"{self}: metadata does not decode: {error}: {bytes(raw)[:200]!r}") from error
 
     def write(self, value: T | Mapping[str, Any]) -> dict[str, Any]:
@@ -221,7 +221,7 @@ class Object(msgspec.Struct, Generic[T], frozen=True, eq=False, gc=False):
         """
         try:
             return cast("T", _decoder_of(cast("Any", self.resource.model))(self.raw))
-        except ValueError as error:  # both msgspec's and pydantic's errors are ValueErrors
+        except (ValueError, RecursionError) as error:  # both msgspec's and pydantic's errors are ValueErrors
             raise DecodeError(
                 f"{self.resource} {self.key} does not decode as {self.resource.model.__name__}: {error}"
             ) from error

@@ -880,6 +880,16 @@ async def test_an_object_that_does_not_decode_does_not_spoil_a_stream_of_initial
     assert run.sink.told == [("replace", {"a": 1}, "5")]
 
 
+@in_virtual_time
+async def test_an_object_that_is_nested_too_deeply_does_not_spoil_a_stream() -> None:
+    # A kube-apiserver admits 10,000 levels where a schema keeps what it does not know. It ended the process.
+    deep = b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 9000 + b"]" * 9000 + b"}}\n"
+    run = await reflect(stream(added("a", 1), deep, bookmark(5, end=True), deep, modified("a", 6), HANG), seconds=10)
+    assert run.sink.told == [("replace", {"a": 1}, "5"), ("changed", "a", 6)]
+    assert run.metric("undecodable_objects_total") == 2
+    assert "nested too deeply" in str(run.logs)
+
+
 def _fails_on_broken(raw: bytes) -> bytes:
     if b'"broken"' in raw:
         raise ValueError("what is this?")
