@@ -30,6 +30,11 @@ ENDPOINT_SLICES = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslic
 EVENTS = Resource("v1", "Event", "events")
 
 AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
+LOADED = {
+    "copies": {"failedCopies": 0, "totalCopies": 1},
+    "states": {"activeModelState": "Loaded", "targetModelState": "Loaded"},
+    "transitionStatus": "UpToDate",
+}
 NEVER_READY = Healthy(startup_seconds=math.inf)
 
 
@@ -212,9 +217,9 @@ async def test_a_transformer_is_the_entry_point(isvcs: ISVCs, kserve: SimulatedK
 async def test_a_runtime_that_is_edited_rolls_every_isvc_that_uses_it(isvcs: ISVCs, kserve: SimulatedKServe) -> None:
     kserve.put_runtime("mine", ServingRuntime("mine:1", ("sklearn",)))
     await isvcs.create("a", predictor=isvcs.predictor(model={"runtime": "mine"}))
+    await isvcs.until(INFERENCE_SERVICES, lambda now: now["a"].get("status", {}).get("modelStatus") == LOADED)
     await isvcs.create("b")
-    await isvcs.until_ready("a")
-    await isvcs.until_ready("b")
+    await isvcs.until_ready("b")  # and by now nothing else makes KServe look at `a`
     before = await isvcs.get(INFERENCE_SERVICES, "a")
     kserve.put_runtime("mine", ServingRuntime("mine:2", ("sklearn",)))
 
