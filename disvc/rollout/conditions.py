@@ -7,6 +7,9 @@
 | `Ready`        | the latest spec is rolled out and serves | failed | progressing          |
 | `Reconciling`  | something is under way       | absent             | absent               |
 | `Stalled`      | a person is needed           | absent             | absent               |
+
+kstatus reads them (https://github.com/kubernetes-sigs/cli-utils/tree/master/pkg/kstatus): while Ready is not True,
+Reconciling says "in progress" or Stalled says "failed". Only what is scaled to zero has neither: that is as asked.
 """
 
 from __future__ import annotations
@@ -60,6 +63,9 @@ REASONS: Final[Mapping[str, str]] = {
 }
 
 
+_NONE_WANTED: Final = ("ScaledToZero", "Stopped")
+
+
 class Said(NamedTuple):
     """A condition before it is compared with the one that stands."""
 
@@ -74,8 +80,10 @@ class Situation:
     """What conditions are made from."""
 
     phase: Phase | None
-    shown: Revision | None
-    """The revision that has the traffic, or is to have it first."""
+    serving: Revision | None
+    """The revision that has the traffic, by the routes as they are seen; the active one where they lead astray."""
+    led_to: Revision | None
+    """The revision that should have the traffic."""
     target: Revision | None
     rollout: Rollout | None
     replicas: int
@@ -84,16 +92,16 @@ class Situation:
     behind: bool
     """Whether another template is asked for than the target's."""
     complete: bool
-    """Whether all members of the revision shown are ready, with their endpoints."""
+    """Whether all members of the serving revision are ready, with their endpoints."""
     failing: bool
-    """Whether waiting will not mend what is wrong with a member."""
+    """Whether waiting will not mend what is wrong with a member of the target."""
     seen: Observation
     obstacles: Sequence[Obstacle]
     """The gravest first."""
     elder_on_host: str
     """The DISVC that was first on this host, "" where this one was."""
-    shown_summary: str
-    """How the members of the revision shown are doing."""
+    serving_summary: str
+    """How the members of the serving revision are doing."""
     target_summary: str
     """How the members of the target are doing."""
 
@@ -104,7 +112,7 @@ def said(now: Situation) -> list[Said]:
     stalled = _stalled(now)
     ready = _ready(now, available, traffic, stalled)
     found = [ready, available, traffic]
-    if stalled is None and ready.status == "Unknown":
+    if stalled is None and ready.status != "True" and ready.reason not in _NONE_WANTED:
         found.append(Said("Reconciling", "True", ready.reason, ready.message))
     if stalled is not None:
         found.append(stalled)
@@ -128,15 +136,15 @@ def merged(before: Iterable[Condition], now: Iterable[Said], generation: int, at
 
 
 def _available(now: Situation) -> Said:
-    if now.phase is None or now.shown is None:
+    if now.phase is None or now.serving is None:
         return Said("Available", "Unknown", "Initializing")
     if now.replicas == 0:
         return _none_wanted("Available", now)
     if now.phase is Phase.INITIALIZING:
         return Said("Available", "False", "Initializing")
-    if now.seen.endpoints.get(now.shown.name, 0) > 0:
-        return Said("Available", "True", "Serving", "" if now.complete else now.shown_summary)
-    return Said("Available", "False", "NoEndpoints", now.shown_summary)
+    if now.seen.endpoints.get(now.serving.name, 0) > 0:
+        return Said("Available", "True", "Serving", "" if now.complete else now.serving_summary)
+    return Said("Available", "False", "NoEndpoints", now.serving_summary)
 
 
 def _none_wanted(kind: str, now: Situation) -> Said:
@@ -147,10 +155,8 @@ def _none_wanted(kind: str, now: Situation) -> Said:
 
 def _traffic_ready(now: Situation) -> Said:
     if now.elder_on_host:
-        message = f"{now.elder_on_host} was first on this host; give one of them another routing.host or routing.domain"
-        return Said("TrafficReady", "False", "HostConflict", message)
-    led_to = now.target if now.phase is Phase.SWITCHING else now.shown
-    if led_to is not None and gates.routed(led_to, now.seen, now.seen.routes):
+        return _host_conflict("TrafficReady", "False", now)
+    if now.led_to is not None and gates.routed(now.led_to, now.seen, now.seen.routes):
         return Said("TrafficReady", "True", "Routed")
     return Said("TrafficReady", "Unknown", "RoutesPending", "routes are being made or moved")
 
@@ -161,7 +167,12 @@ def _stalled(now: Situation) -> Said | None:
             return Said("Stalled", "True", obstacle.reason, obstacle.message)
     if now.phase in (Phase.ROLLING_BACK, Phase.FAILED) and now.rollout is not None:
         return Said("Stalled", "True", now.rollout.reason, now.rollout.message)
-    return None
+    return _host_conflict("Stalled", "True", now) if now.elder_on_host else None
+
+
+def _host_conflict(kind: str, status: Literal["True", "False"], now: Situation) -> Said:
+    message = f"{now.elder_on_host} was first on this host; give one of them another routing.host or routing.domain"
+    return Said(kind, status, "HostConflict", message)
 
 
 def _ready(now: Situation, available: Said, traffic: Said, stalled: Said | None) -> Said:
@@ -180,7 +191,7 @@ def _ready(now: Situation, available: Said, traffic: Said, stalled: Said | None)
     if not now.complete:
         reason = "MemberFailing" if now.failing else "MembersNotReady"
         failed = now.failing or available.status == "False"
-        return Said("Ready", "False" if failed else "Unknown", reason, now.shown_summary)
+        return Said("Ready", "False" if failed else "Unknown", reason, now.serving_summary)
     if traffic.status != "True":
         return Said("Ready", traffic.status, traffic.reason, traffic.message)
     return Said("Ready", "True", "RolledOut")

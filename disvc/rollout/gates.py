@@ -25,7 +25,7 @@ def ready(revision: Revision, replicas: int, record: Record | None, seen: Observ
     Ready=True of an InferenceService is needed and not enough: what serves is what the EndpointSlices say.
     """
     if record is None:
-        return False
+        return replicas == 0
     fit = {m.name for m in seen.of(revision.name) if m.ready and not m.deleting and m.hash == revision.hash}
     wanted = {member_name(revision.name, index) for index in range(replicas)}
     return wanted <= fit and seen.endpoints.get(revision.name, 0) >= expected_addresses(record.member, replicas)

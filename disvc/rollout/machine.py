@@ -241,10 +241,16 @@ def _switching(world: _World, here: Step, rollout: Rollout) -> Step:
 def _draining(world: _World, here: Step, rollout: Rollout) -> Step:
     assert rollout.previous_revision is not None
     held, over = _held(world, here, rollout, here.target, world.disvc.spec.deployment_strategy.drain_seconds)
-    if not over or not world.ready(here.target):
+    if not over:
         return held
-    story = Story("Normal", "RolloutSucceeded", f"{here.target.name} serves; removing {rollout.previous_revision.name}")
-    return _stable(here.target, "Succeeded", story)
+    if world.ready(here.target):
+        note = f"{here.target.name} serves; removing {rollout.previous_revision.name}"
+        return _stable(here.target, "Succeeded", Story("Normal", "RolloutSucceeded", note))
+    if world.same(here.target):
+        return held
+    # It may never be whole again, and the other template may be what mends it.
+    note = f"{here.target.name} is not waited for, as the template has changed again: {world.summary}"
+    return _stable(here.target, "Superseded", Story("Normal", "Superseded", note))
 
 
 def _rolling_back(world: _World, here: Step, rollout: Rollout) -> Step:

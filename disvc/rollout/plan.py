@@ -58,14 +58,14 @@ class Plan:
         """Whether members of a revision may be made now. `existing`: the revisions of all members there are.
 
         Never are more than two revisions alive: a new one waits until a superseded one is gone. What has the
-        traffic is repaired at once.
+        traffic waits for that only where there would be three.
         """
         if revision not in self.made:
             return False
         others = set(existing) - {revision.name}
         if self.alone:
             return not others
-        return revision == self.routed or others <= {other.name for other in self.staffed}
+        return others <= {other.name for other in self.staffed} or (revision == self.routed and len(others) < 2)
 
 
 def stopped(disvc: DistributedInferenceService) -> bool:
@@ -97,13 +97,17 @@ def is_whole(status: DistributedInferenceServiceStatus) -> bool:
             return rollout is not None and active is not None
 
 
+def routed(phase: Phase | None, active: Revision | None, target: Revision | None) -> Revision | None:
+    """Return where the stable addresses are to point in a phase."""
+    return target if active is None or phase is Phase.SWITCHING else active
+
+
 def plan(disvc: DistributedInferenceService) -> Plan:
     """Return what must exist, by what is recorded; to be followed where that `is_whole`."""
     status, strategy = disvc.status, disvc.spec.deployment_strategy
     active, target = status.active_revision, status.target_revision
     previous = status.rollout.previous_revision if status.rollout else None
     recreate = strategy.type is StrategyType.RECREATE
-    routed = target if active is None or status.phase is Phase.SWITCHING else active
     revisions: Iterable[Revision | None]
     match status.phase:
         case None:
@@ -124,8 +128,8 @@ def plan(disvc: DistributedInferenceService) -> Plan:
         generation=disvc.metadata.generation,
         revisions=_given(revisions),
         staffed=_given(staffed),
-        made=_given((routed,) if going else staffed),
-        routed=routed,
+        made=_given((target,) if going else staffed),
+        routed=routed(status.phase, active, target),
         replicas=replicas(disvc),
         alone=alone,
         fresh=status.phase is Phase.INITIALIZING,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from disvc.api.status import Address, DistributedInferenceServiceStatus
 from disvc.rollout import addresses, conditions, gates, words
 from disvc.rollout.names import DISVC_LABEL
-from disvc.rollout.plan import replicas, stopped
+from disvc.rollout.plan import replicas, routed, stopped
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -42,23 +42,26 @@ def status(
     active = step.active if step else before.active_revision
     target = step.target if step else before.target_revision
     rollout = step.rollout if step else before.rollout
-    shown = active or target
-    of_shown, of_target = (seen.of(revision.name) if revision else () for revision in (shown, target))
+    counted = active or target
+    on_routes = (revision for revision in (target, active) if revision and gates.routed(revision, seen, seen.routes))
+    serving = next(on_routes, counted)
+    of_counted, of_target = (seen.of(revision.name) if revision else () for revision in (counted, target))
     situation = conditions.Situation(
         phase=phase,
-        shown=shown,
+        serving=serving,
+        led_to=routed(phase, active, target),
         target=target,
         rollout=rollout,
         replicas=wanted,
         stopped=stopped(disvc),
         paused=disvc.spec.paused,
         behind=behind,
-        complete=shown is not None and gates.ready(shown, wanted, records.get(shown.name), seen),
-        failing=any(member.problem and member.problem.failing for member in of_target if not member.ready),
+        complete=serving is not None and gates.ready(serving, wanted, records.get(serving.name), seen),
+        failing=any(m.problem and m.problem.failing for m in of_target if not m.ready and not m.deleting),
         seen=seen,
         obstacles=obstacles,
         elder_on_host=elder_on_host,
-        shown_summary=summary(shown, wanted, seen),
+        serving_summary=summary(serving, wanted, seen),
         target_summary=summary(target, wanted, seen),
     )
     said = conditions.said(situation)
@@ -67,9 +70,9 @@ def status(
         phase=phase,
         url=addresses.url(disvc, defaults) if active else None,
         address=Address(url=addresses.address(disvc, active.name)) if active else None,
-        replicas=len(of_shown),
-        ready_replicas=sum(member.ready for member in of_shown),
-        ready=f"{sum(member.ready and member.index in range(wanted) for member in of_shown)}/{wanted}",
+        replicas=len(of_counted),
+        ready_replicas=sum(member.ready for member in of_counted),
+        ready=f"{sum(member.ready and member.index in range(wanted) for member in of_counted)}/{wanted}",
         updated_replicas=len(of_target),
         selector=f"{DISVC_LABEL}={disvc.metadata.name}",
         active_revision=active,

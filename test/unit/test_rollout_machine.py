@@ -795,6 +795,12 @@ def test_scaling_is_no_rollout() -> None:
         assert scene.rests()
 
 
+def test_zero_members_need_no_record() -> None:
+    scene = draining(replicas=0, ready=())
+    scene.records.clear()
+    assert scene.step(after=30).phase is Phase.STABLE
+
+
 def test_stopped_means_the_same_as_no_members() -> None:
     scene = initializing()
     scene.annotations["serving.kserve.io/stop"] = "true"
@@ -897,6 +903,18 @@ def test_a_drain_waits_for_the_new_revision_to_be_whole() -> None:
     assert scene.step(after=100).phase is Phase.DRAINING
     scene.see_ready(2)
     assert scene.step().phase is Phase.STABLE
+
+
+@pytest.mark.parametrize("endpoints", [0, 1])
+def test_a_new_revision_that_broke_does_not_hold_up_the_template_that_mends_it(endpoints: int) -> None:
+    scene = draining(replicas=2, asks="c", ready=())
+    scene.see(2, endpoints=endpoints)
+    assert scene.step(after=29).phase is Phase.DRAINING
+    taken = scene.step(after=1)
+    assert scene.at() == (Phase.STABLE, 2, 2)
+    assert (told(taken), taken.outcome) == (["Superseded"], "Superseded")
+    scene.step()
+    assert scene.at() == (Phase.PROGRESSING, 2, 3)
 
 
 # Recreate.

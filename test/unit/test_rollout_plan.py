@@ -137,7 +137,15 @@ def test_a_new_revision_waits_until_a_superseded_one_is_gone() -> None:
 
 def test_what_has_the_traffic_is_repaired_at_once() -> None:
     now = planned(Phase.PROGRESSING, {"active": V1, "target": V3})
-    assert now.may_create(V1, ["m-v1", "m-v2", "m-v3"])
+    assert now.may_create(V1, ["m-v1", "m-v2"])
+    assert now.may_create(V1, ["m-v2"])
+
+
+def test_not_even_what_has_the_traffic_is_made_as_a_third() -> None:
+    """The switch was made while nothing was wanted, and before the members of two others were gone."""
+    now = planned(Phase.SWITCHING, {"active": V1, "target": V3})
+    assert not now.may_create(V3, ["m-v1", "m-v2"])
+    assert now.may_create(V3, ["m-v2"])
 
 
 @pytest.mark.parametrize("phase", [Phase.SWITCHING, Phase.DRAINING])
