@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from disvc.api.status import Phase
-from disvc.reconcilers.children import foreign
+from disvc.reconcilers.children import Stale, foreign
 from disvc.reconcilers.obstacles import refusal
 from disvc.reconcilers.resources import DISVCS, INGRESSES, REVISIONS, SERVICES
 from disvc.reconcilers.world import read_routes
@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from disvc.rollout.observation import Observation, Routes
 
 REMIND_SECONDS = 15.0
-"""While something is under way, how often it is looked at though no event came: some things are told by silence."""
+"""Until all is as it is asked for, how often it is looked at though no event came: some things are told by silence."""
 
 _log = structlog.get_logger("disvc.reconcilers")
 
@@ -70,9 +70,9 @@ class Statuses:
             return Result()
         try:
             return await self._reconcile(request, obj)
-        except Conflict:
+        except (Conflict, Stale):
             # Somebody has changed the DISVC since this process saw it. The watch will tell; this is in case it did.
-            _log.debug("the status was not written: the DistributedInferenceService has changed")
+            _log.debug("nothing was recorded: the DistributedInferenceService has changed")
             return Result(requeue_after=0.5)
 
     async def _reconcile(self, key: Key, obj: Object[DistributedInferenceService]) -> Result:
@@ -82,10 +82,10 @@ class Statuses:
         seen = self._observer.observe(disvc, now)
         for revision in _live(disvc):
             if revision.name not in records:
-                found |= await self._restore(key, disvc, revision, records)
+                found |= await self._restore(key, obj, disvc, revision, records)
         next_step = await self._decide(disvc, records, seen, now, found)
         if next_step is not None and (new := next_step.new) is not None:
-            if obstacle := await self._record(key, disvc, new):
+            if obstacle := await self._record(key, obj, disvc, new):
                 found[new.ref.name] = obstacle
                 next_step = None
             else:
@@ -116,7 +116,7 @@ class Statuses:
             self._metrics.observe(key, after.phase, after.ready_replicas, after.replicas - after.ready_replicas)
         waits = [held_back, next_step.wait if next_step else None]
         waits += [obstacle.retry_seconds for obstacle in found.values()]
-        waits += [REMIND_SECONDS] if after.phase not in (Phase.STABLE, None) else []
+        waits += [] if _is_settled(after) else [REMIND_SECONDS]
         return Result(requeue_after=min((max(0.0, wait) for wait in waits if wait is not None), default=None))
 
     async def _decide(
@@ -154,8 +154,12 @@ class Statuses:
                 live.append(None)
         return read_routes(disvc, *live)
 
-    async def _record(self, key: Key, disvc: DistributedInferenceService, record: Record) -> Obstacle | None:
+    async def _record(
+        self, key: Key, obj: Object[DistributedInferenceService], disvc: DistributedInferenceService, record: Record
+    ) -> Obstacle | None:
         """Make the ControllerRevision of a revision. Return what was in the way."""
+        if disvc.status.phase is not None or record.ref.number > 1:
+            await self._confirm(key, obj)
         try:
             await self._world.client.create(REVISIONS, manifest(disvc, record))
         except AlreadyExists:
@@ -172,8 +176,22 @@ class Statuses:
         _log.info("created", kind=REVISIONS.kind, child=record.ref.name)
         return None
 
+    async def _confirm(self, key: Key, obj: Object[DistributedInferenceService]) -> None:
+        """Raise `Stale` where this is not the DISVC's newest state: a revision that was made for another would stay."""
+        try:
+            live = await self._world.client.get(DISVCS, key.name, key.namespace)
+        except NotFound:
+            raise Stale from None
+        if live.metadata.resource_version != obj.metadata.resource_version:
+            raise Stale
+
     async def _restore(
-        self, key: Key, disvc: DistributedInferenceService, revision: Revision, records: dict[str, Record]
+        self,
+        key: Key,
+        obj: Object[DistributedInferenceService],
+        disvc: DistributedInferenceService,
+        revision: Revision,
+        records: dict[str, Record],
     ) -> dict[str, Obstacle]:
         """Make the record of a live revision anew, as somebody has deleted it: from its members or from the spec."""
         there = self._world.revisions.get(Key(key.namespace, revision.name))
@@ -188,7 +206,7 @@ class Statuses:
             )
             return {revision.name: _for_a_person("RevisionLost", message)}
         record = Record(revision, known, member)
-        if obstacle := await self._record(key, disvc, record):
+        if obstacle := await self._record(key, obj, disvc, record):
             return {revision.name: obstacle}
         records[revision.name] = record
         return {}
@@ -255,6 +273,10 @@ def _live(disvc: DistributedInferenceService) -> list[Revision]:
     previous = recorded.rollout.previous_revision if recorded.rollout else None
     named = (recorded.active_revision, recorded.target_revision, previous)
     return list(dict.fromkeys(revision for revision in named if revision is not None))
+
+
+def _is_settled(status: DistributedInferenceServiceStatus) -> bool:
+    return any((condition.type, condition.status) == ("Ready", "True") for condition in status.conditions)
 
 
 def _asks_for(disvc: DistributedInferenceService, revision: Revision, records: dict[str, Record]) -> bool:
