@@ -12,6 +12,7 @@ several resources can be put in order by it. A poll sees some of the states; thi
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Self
 
@@ -39,6 +40,8 @@ class Change(NamedTuple):
     name: str
     object: Value
     """As it is after the change, or, deleted, as it last was."""
+    received: float
+    """When the watch told it, by `time.monotonic()`; to report by, as order is told by the version."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,7 @@ class History:
         opened = self._client.watch(resource, self._namespace, resource_version=version, timeout_seconds=3600)
         async with opened as pieces:
             async for piece in pieces:
+                received = time.monotonic()
                 async with self._more:
                     for event in piece:
                         value = msgspec.json.decode(event.object, type=dict[str, Any])
@@ -88,7 +92,7 @@ class History:
                         self._seen[resource] = at
                         if event.type != "BOOKMARK":
                             name = value["metadata"]["name"]
-                            self._changes.append(Change(at, event.type, resource, name, value))
+                            self._changes.append(Change(at, event.type, resource, name, value, received))
                     self._more.notify_all()
         raise AssertionError(f"the watch of {resource} ended")
 
