@@ -106,6 +106,23 @@ def _is_other(member: Value) -> bool:
     return signs.pop()
 
 
+async def test_a_manager_of_another_name_takes_over_and_rolls_no_pod(cluster: Any, operate: Operate) -> None:
+    """By the name, which the server notes with each field, the operator knows its own fields from people's edits."""
+    async with operate():
+        await cluster.create(cluster.manifest(replicas=2))
+        await cluster.until_ready()
+        ran = await what_runs(cluster)
+    async with operate(name="another"):
+        await cluster.set_spec("m", replicas=3)
+        await cluster.until_ready()
+        assert (await what_runs(cluster)).items() >= ran.items()
+        # Once each, to the values that there are: the fields change hands.
+        assert sorted(await edits(cluster)) == ["m-v1-0", "m-v1-1"]
+        await cluster.set_spec("m", replicas=4)
+        await cluster.until_ready()
+        assert len(await edits(cluster)) == 2
+
+
 async def test_another_domain_moves_the_route_and_nothing_else(cluster: Any, operate: Operate) -> None:
     async with operate():
         await cluster.create(cluster.manifest())
