@@ -16,6 +16,7 @@ from disvc.testing.rights import rules_in
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
+    from disvc.reconcilers.embedding import Name
     from disvc.testing.users import User
 
 ROOT = Path(__file__).parents[2]
@@ -70,7 +71,11 @@ async def test_single_reconcilers_work_beside_somebody_elses_router(cluster: Any
     await cluster.until_gone(CONFIG_MAPS, "m-upstream")
 
 
-def test_a_reconciler_that_there_is_not_is_refused_with_those_that_there_are(cluster: Any) -> None:
+async def test_just_those_reconcilers_are_added_that_are_asked_for_and_there_are(cluster: Any) -> None:
     manager = Manager(cluster.client.transport)
+    some: tuple[Name, ...] = ("inferenceservice", "service", "status")
+    assert tuple(add_to_manager(manager, only=some)) == some
+    manager = Manager(cluster.client.transport)
+    assert tuple(add_to_manager(manager)) == ("inferenceservice", "service", "ingress", "status")
     with pytest.raises(ValueError, match=r"'route'.*inferenceservice, service, ingress, status"):
         add_to_manager(manager, only=("route",))  # type: ignore[arg-type]
