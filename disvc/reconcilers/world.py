@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -51,7 +52,16 @@ class World:
         if obj is None or obj.metadata.deletion_timestamp:
             return None
         disvc = obj.decode()
-        return (disvc, plan(disvc)) if is_whole(disvc.status) else None
+        if not is_whole(disvc.status):
+            return None
+        now = plan(disvc)
+        return disvc, replace(now, fresh=now.fresh and self._is_first(disvc))
+
+    def _is_first(self, disvc: DistributedInferenceService) -> bool:
+        """Whether no revision is known but the target: else the recorded phase may be long over."""
+        target = disvc.status.target_revision
+        known = {obj.metadata.name for obj in self.revisions.owned_by(disvc.metadata.uid)}
+        return target is not None and known <= {target.name}
 
     def record(self, disvc: DistributedInferenceService, revision: str) -> Record | None:
         """Return what is recorded of a revision; None where that is lost, or not seen yet."""

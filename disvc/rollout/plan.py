@@ -13,13 +13,13 @@
 | Failed, no active | target                          | target              |
 
 With the strategy Recreate (1) of the active revision only its Service exists, and (2) of the target only its
-Service; in Switching and Draining the old revision's members are not made again, and Hold keeps nothing. A revision
-that is not in the table is removed.
+Service; no member is made while one of another revision exists; in Switching and Draining the old revision's members
+are not made again, and Hold keeps nothing. A revision that is not in the table is removed.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from disvc.api.spec import OnFailure, StrategyType
@@ -51,7 +51,7 @@ class Plan:
     """Members of each staffed revision."""
     alone: bool = False
     """Whether no member is made while one of another revision exists, as there is no room for both."""
-    fresh: bool = False
+    fresh: bool = field(default=False, compare=False)
     """Whether nothing has existed before: nothing but scaling down has ever removed anything."""
 
     def may_create(self, revision: Revision, existing: Collection[str]) -> bool:
@@ -108,6 +108,7 @@ def plan(disvc: DistributedInferenceService) -> Plan:
     active, target = status.active_revision, status.target_revision
     previous = status.rollout.previous_revision if status.rollout else None
     recreate = strategy.type is StrategyType.RECREATE
+    leads_to = routed(status.phase, active, target)
     revisions: Iterable[Revision | None]
     match status.phase:
         case None:
@@ -120,8 +121,8 @@ def plan(disvc: DistributedInferenceService) -> Plan:
             revisions = (active,)
         case _:
             revisions = (active, target)
-    alone = recreate and status.phase in (Phase.PROGRESSING, Phase.ROLLING_BACK)
-    staffed = (target if status.phase is Phase.PROGRESSING else active,) if alone else revisions
+    alone = recreate and status.phase in (Phase.PROGRESSING, Phase.ROLLING_BACK, Phase.FAILED, Phase.STABLE)
+    staffed = (target if status.phase is Phase.PROGRESSING else leads_to,) if alone else revisions
     going = recreate and status.phase in (Phase.SWITCHING, Phase.DRAINING)
     return Plan(
         uid=disvc.metadata.uid,
@@ -129,7 +130,7 @@ def plan(disvc: DistributedInferenceService) -> Plan:
         revisions=_given(revisions),
         staffed=_given(staffed),
         made=_given((target,) if going else staffed),
-        routed=routed(status.phase, active, target),
+        routed=leads_to,
         replicas=replicas(disvc),
         alone=alone,
         fresh=status.phase is Phase.INITIALIZING,

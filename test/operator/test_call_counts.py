@@ -117,7 +117,7 @@ async def test_a_service_at_rest_costs_nothing_over_resyncs_and_a_restart(
     assert max(Counter((call.verb, call.resource) for call in made).values()) == 1
 
 
-async def test_a_rollout_of_n_members_costs_2_n_plus_19_calls(
+async def test_a_rollout_of_n_members_costs_2_n_plus_20_calls(
     cluster: Any, operate: Operate, count: Count, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """A rolling update of N members, with what each call is for.
@@ -126,8 +126,9 @@ async def test_a_rollout_of_n_members_costs_2_n_plus_19_calls(
     patches   Service NAME and the Ingress, once each
     deletes   N InferenceServices, Service NAME-v1
     status    Progressing, Switching, Draining, Stable
-    reads     the DISVC, once in each pass that writes children: two for what is made, two for the routes, two for what
-              goes; Service NAME and the Ingress, when they are seen moved and before the removal
+    reads     the DISVC, before its ControllerRevision is made, and once in each pass that writes children: two for what
+              is made, two for the routes, two for what goes; Service NAME and the Ingress, when they are seen moved and
+              before the removal
     """
     members = 3
     async with operate(environment=Environment(clock=SlowClock())):
@@ -149,7 +150,7 @@ async def test_a_rollout_of_n_members_costs_2_n_plus_19_calls(
         "delete inferenceservices": members,
         "delete services": 1,
         "patch distributedinferenceservices/status": 4,
-        "get distributedinferenceservices": 6,
+        "get distributedinferenceservices": 7,
         "get services": 2,
         "get ingresses": 2,
     }

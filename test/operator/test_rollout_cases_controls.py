@@ -78,6 +78,7 @@ async def test_recreate_that_fails_removes_v2_and_makes_v1_again_as_it_was(
     kserve.behave("m-v2-0", NEVER_READY)
     await cluster.set_spec("m", annotations=V2)
     await cluster.until_phase("Failed")
+    await cluster.until(lambda: cluster.find("m-v1-0", ISVCS))
     await cluster.until_condition("Available")
     await cluster.until_gone(SERVICES, "m-v2")
     after = await cluster.get("m-v1-0", ISVCS)

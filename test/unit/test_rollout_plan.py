@@ -73,8 +73,9 @@ def planned(phase: Phase, revisions: dict[str, Any] | None = None, replicas: int
 def test_the_phase_tells_which_revisions_exist_and_which_has_the_traffic(
     phase: Phase, revisions: tuple[Revision, ...], routed: Revision
 ) -> None:
-    expected = Plan("u", 7, revisions, revisions, revisions, routed, 1, fresh=phase is Phase.INITIALIZING)
-    assert planned(phase) == expected
+    now = planned(phase)
+    assert now == Plan("u", 7, revisions, revisions, revisions, routed, 1)
+    assert now.fresh == (phase is Phase.INITIALIZING)
 
 
 def test_a_failed_revision_is_held_without_traffic_where_that_is_asked_for() -> None:
@@ -86,20 +87,20 @@ def test_a_failed_revision_is_held_without_traffic_where_that_is_asked_for() -> 
 @pytest.mark.parametrize("type_", list(StrategyType))
 def test_a_first_revision_that_failed_keeps_everything(kept: str, type_: StrategyType) -> None:
     failed = planned(Phase.FAILED, {"target": V1}, onFailure=kept, type=type_)
-    assert failed == Plan("u", 7, (V1,), (V1,), (V1,), V1, 1)
+    assert failed == Plan("u", 7, (V1,), (V1,), (V1,), V1, 1, alone=type_ is StrategyType.RECREATE)
 
 
 @pytest.mark.parametrize(
     ("phase", "revisions", "staffed", "made", "alone"),
     [
         (Phase.INITIALIZING, (V1,), (V1,), (V1,), False),
-        (Phase.STABLE, (V1,), (V1,), (V1,), False),
+        (Phase.STABLE, (V1,), (V1,), (V1,), True),
         (Phase.PROGRESSING, (V1, V2), (V2,), (V2,), True),
         (Phase.AWAITING_PROMOTION, (V1, V2), (V1, V2), (V1, V2), False),
         (Phase.SWITCHING, (V1, V2), (V1, V2), (V2,), False),
         (Phase.DRAINING, (V2, V1), (V2, V1), (V2,), False),
         (Phase.ROLLING_BACK, (V1, V2), (V1,), (V1,), True),
-        (Phase.FAILED, (V1,), (V1,), (V1,), False),
+        (Phase.FAILED, (V1,), (V1,), (V1,), True),
     ],
 )
 @pytest.mark.parametrize("kept", ["Rollback", "Hold"])
