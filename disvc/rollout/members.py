@@ -5,6 +5,7 @@ Labels and annotations may have been edited by hand: what cannot be read is empt
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.rollout import kserve
@@ -54,16 +55,24 @@ def member(
     )
 
 
-def missing(obstacle: Obstacle | None) -> Problem:
-    """Return what is wrong with a member that does not exist; `obstacle`: what its creation ran into."""
-    if obstacle is None:
-        return Problem("NotCreated", "does not exist yet", look_at="", failing=False)
-    return Problem(
-        obstacle.reason,
-        one_line(f"cannot be created: {obstacle.message}"),
-        look_at=kserve.LOOK_AT_CONTROLLER if obstacle.reason == "WebhookUnavailable" else "",
-        failing=obstacle.needs_person,
-    )
+def missing(obstacle: Obstacle | None, going: Member | None = None) -> Problem:
+    """Return what is wrong with a member that does not exist.
+
+    Args:
+        obstacle: what its creation ran into.
+        going: a member of another revision that is being deleted: none of a third revision is made before it is gone.
+
+    """
+    if obstacle is not None:
+        return Problem(
+            obstacle.reason,
+            one_line(f"cannot be created: {obstacle.message}"),
+            look_at=kserve.LOOK_AT_CONTROLLER if obstacle.reason == "WebhookUnavailable" else "",
+            failing=obstacle.needs_person,
+        )
+    if going is not None and going.problem is not None:
+        return replace(going.problem, message=f"waits until {going.name} is gone, which {going.problem.message}")
+    return Problem("NotCreated", "does not exist yet", look_at="", failing=False)
 
 
 def expected_addresses(record_member: Mapping[str, Any], replicas: int) -> int:

@@ -21,11 +21,12 @@ def summary(revision: str, wanted: int, seen: Observation) -> str:
     A case is graver when waiting will not mend it, and when the member is not ready.
     """
     live = {member.name: member for member in seen.of(revision)}
+    going = next((member for member in seen.members if member.deleting and member.revision != revision), None)
     ready, cases = 0, []
     for index in range(wanted):
         name = member_name(revision, index)
         member = live.get(name)
-        problem = member.problem if member else missing(seen.refused.get(name))
+        problem = member.problem if member else missing(seen.refused.get(name), going)
         is_ready = member is not None and member.ready
         ready += is_ready
         if problem is not None:

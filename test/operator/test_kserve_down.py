@@ -167,7 +167,12 @@ async def test_the_deletes_of_a_rollout_hang_on_finalizers_and_the_next_rollout_
     assert (await cluster.status())["ready"] == "1/1"
     await cluster.set_spec("m", annotations={"version": "v3"})
     await cluster.until_phase("Progressing")
-    await cluster.until_condition("Ready", "Unknown")
+
+    async def says_what_it_waits_for() -> bool:
+        words = "m-v3-0: waits until m-v1-0 is gone, which is being deleted, and waits for its finalizers"
+        return words in (await cluster.condition("Ready"))["message"]
+
+    await cluster.until(says_what_it_waits_for)
     assert await is_terminating(cluster, "m-v1-0")
     assert (await cluster.condition("Available"))["status"] == "True"
     await kserve.start()

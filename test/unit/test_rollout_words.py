@@ -73,6 +73,20 @@ def test_a_member_that_does_not_exist_is_told_with_what_the_server_said_to_its_c
     assert summary("m-v2", 1, seen()) == "0 of 1 members ready; m-v2-0: does not exist yet"
 
 
+def test_a_member_that_does_not_exist_waits_for_one_of_another_revision_that_is_on_its_way_out() -> None:
+    hangs = Problem("Terminating", "is being deleted, and waits for its finalizers: f", "kubectl x", failing=False)
+    going = Member("m-v1-0", "m-v1", 0, "beef", deleting=True, problem=hangs)
+    assert summary("m-v2", 1, seen(going)) == (
+        "0 of 1 members ready; m-v2-0: waits until m-v1-0 is gone, which is being deleted, and waits for its "
+        "finalizers: f; see: kubectl x"
+    )
+    stays = Member("m-v1-1", "m-v1", 1, "beef")
+    mine = Member("m-v2-1", "m-v2", 1, "cafe", deleting=True, problem=hangs)
+    assert "m-v2-0: does not exist yet" in summary("m-v2", 1, seen(stays, mine))
+    refused = Obstacle("QuotaExceeded", "exceeded quota: isvcs", needs_person=True, retry_seconds=15)
+    assert "m-v2-0: cannot be created" in summary("m-v2", 1, seen(going, m_v2_0=refused))
+
+
 def test_members_of_other_revisions_and_those_that_are_not_wanted_any_more_do_not_count() -> None:
     other = Member("m-v1-0", "m-v1", 0, "beef", ready=True)
     look = seen(other, member(0, ready=True), member(1, problem=CRASH), addresses=1)
