@@ -22,9 +22,9 @@ from disvc.rollout.names import DISVC_LABEL, SERVICE_NAME_LABEL, revision_of
 from disvc.runtime import Controller, Key, Watch
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection, Iterable, Sequence
 
-    from disvc.runtime import Manager, Object
+    from disvc.runtime import Manager, Object, Reconciler, Selection
 
 Name = Literal["inferenceservice", "service", "ingress", "status"]
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
@@ -55,50 +55,30 @@ def add_to_manager(
     rivals: Watch[Any] = Watch(DISVCS, world.rivals)
     homonyms: Watch[Any] = Watch(select.isvcs, lambda obj: known([obj.key]))
     controllers: dict[Name, Controller] = {}
+
+    def add(name: Name, reconciler: Reconciler, *owns: Selection[Any], watches: Sequence[Watch[Any]] = ()) -> None:
+        controllers[name] = Controller(
+            name, for_=DISVCS, owns=owns, watches=watches, reconciler=reconciler, max_concurrent=max_concurrent
+        )
+        manager.add(controllers[name])
+
     if "inferenceservice" in only:
-        controllers["inferenceservice"] = Controller(
-            "inferenceservice",
-            for_=DISVCS,
-            owns=(select.isvcs, select.revisions),
-            reconciler=InferenceServices(world),
-            max_concurrent=max_concurrent,
-        )
+        add("inferenceservice", InferenceServices(world), select.isvcs, select.revisions)
     if "service" in only:
-        controllers["service"] = Controller(
-            "service",
-            for_=DISVCS,
-            owns=(select.services, select.revisions),
-            reconciler=Services(world),
-            max_concurrent=max_concurrent,
-        )
+        add("service", Services(world), select.services, select.revisions)
     if "ingress" in only:
-        controllers["ingress"] = Controller(
-            "ingress",
-            for_=DISVCS,
-            owns=(select.ingresses, select.services),
-            watches=(rivals, homonyms),
-            reconciler=Ingresses(world),
-            max_concurrent=max_concurrent,
-        )
+        add("ingress", Ingresses(world), select.ingresses, select.services, watches=(rivals, homonyms))
     if "status" in only:
-        controllers["status"] = Controller(
-            "status",
-            for_=DISVCS,
-            owns=(select.isvcs, select.services, select.ingresses, select.revisions),
-            watches=(
-                rivals,
-                Watch(select.endpoint_slices, lambda obj: known(_of_slice(obj))),
-                Watch(select.pods, lambda obj: known(_of_pod(obj))),
-                Watch(select.events, lambda obj: known(_of_event(obj))),
-            ),
-            reconciler=Statuses(
-                world, Observer(manager, world), manager.events, DomainMetrics(manager.metrics.registry)
-            ),
-            max_concurrent=max_concurrent,
+        observer, metrics = Observer(manager, world), DomainMetrics(manager.metrics.registry)
+        watches = (
+            rivals,
+            Watch(select.endpoint_slices, lambda obj: known(_of_slice(obj))),
+            Watch(select.pods, lambda obj: known(_of_pod(obj))),
+            Watch(select.events, lambda obj: known(_of_event(obj))),
         )
-    for controller in controllers.values():
-        manager.add(controller)
-    if "status" in controllers:
+        reconciler = Statuses(world, observer, manager.events, metrics)
+        children = (select.isvcs, select.services, select.ingresses, select.revisions)
+        add("status", reconciler, *children, watches=watches)
         world.obstacles.changed = controllers["status"].queue.add
     return controllers
 
