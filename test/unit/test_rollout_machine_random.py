@@ -81,7 +81,7 @@ class World:
         self.left: dict[str, datetime] = {}
         """When the last route that the operator had set left a revision."""
         self.drain: float = 0
-        """The drain that was asked for when the status was written last."""
+        """The drain that was asked for when the phase was decided."""
         self.could_serve: set[str] = set()
         """The revisions that had endpoints when the phase was decided."""
         self.wiped = False
@@ -143,11 +143,9 @@ class World:
             raise Killed
 
     def meanwhile(self) -> None:
-        """Let something else happen in the middle of a reconcile."""
+        """Let something else happen in the middle of a reconcile, be it by a second operator."""
         if not self.calm and self.chance.random() < 0.2:
-            others = [action for action in self.rates if action != self.reconcile_status]
-            action = self.chance.choices(others, [self.rates[other] for other in others])[0]
-            self._do(action)
+            self.act()
 
     # People.
 
@@ -408,10 +406,9 @@ class World:
         self.may_die()
         self.meanwhile()
         if taken.new is not None:
-            name = taken.new.ref.name
-            named = {ref.name for ref in self._live_revisions()} | {revision_of(member) for member in self.members}
-            assert name not in named | self.records.keys(), f"the number of {name} is used again"
-            self.records[name] = self.every_record[name] = records[name] = taken.new
+            if not self._record(taken.new):
+                return 0
+            records[taken.new.ref.name] = taken.new
             self.may_die(0.2)
         after = status(
             disvc, taken, records, seen, obstacles, "", RoutingDefaults(), now, behind=not self._same(taken.target)
@@ -426,12 +423,22 @@ class World:
         self.writes += 1
         self.status = after
         self.version += 1
-        self.drain = disvc.spec.deployment_strategy.drain_seconds
         if after.phase is not disvc.status.phase:
+            self.drain = disvc.spec.deployment_strategy.drain_seconds
             self.could_serve = {name for name, count in seen.endpoints.items() if count}
         for told in taken.stories:
             self.tell(f"{told.reason}: {told.note}")
         return taken.wait
+
+    def _record(self, new: Record) -> bool:
+        """Make a record, where there is none by its name. Return whether it is there as it should be."""
+        name = new.ref.name
+        if name in self.records:  # a second operator was faster
+            return same_template(self.records[name].template or {}, new.template or {})
+        named = {ref.name for ref in self._live_revisions()} | {revision_of(member) for member in self.members}
+        assert name not in named, f"the number of {name} is used again"
+        self.records[name] = self.every_record[name] = new
+        return True
 
     def _live_revisions(self) -> list[Revision]:
         rollout = self.status.rollout
@@ -448,6 +455,7 @@ class World:
             self.records[ref.name] = Record(ref, known, self.every_record[ref.name].member)
         elif known is not None:
             self.records[ref.name] = Record(ref, known, render(disvc, ref.number))
+        self.writes += ref.name in self.records
         return ref.name in self.records
 
     def _lost(self, ref: Revision) -> Obstacle:
