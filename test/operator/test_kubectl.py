@@ -11,10 +11,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from disvc.testing.kserve import Crash, Healthy
+from disvc.testing.kubectl import KubectlError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from contextlib import AbstractAsyncContextManager
+
     from disvc.runtime import Manager
     from disvc.testing.kserve import SimulatedKServe
+
+    Operate = Callable[..., AbstractAsyncContextManager[Manager]]
 
 pytestmark = pytest.mark.usefixtures("kserve")
 
@@ -34,7 +40,7 @@ async def row(cluster: Any, *options: str) -> dict[str, str]:
 
 
 async def test_wait_scale_and_get_tell_how_far_it_is(cluster: Any, operator: Manager, kserve: SimulatedKServe) -> None:
-    await apply(cluster, annotations={"version": "v1"})
+    await apply(cluster)
     await cluster.kubectl(*READY)
     wide = await row(cluster, "-o", "wide")
     assert list(wide) == ["NAME", "PHASE", "ACTIVE", "TARGET", "READY", "URL", "AGE", "HASH", "MESSAGE"]
@@ -50,17 +56,12 @@ async def test_wait_scale_and_get_tell_how_far_it_is(cluster: Any, operator: Man
         "MESSAGE": "",
     }
 
-    # A wait that begins before the operator has seen the change must not end with what was true before it.
-    await apply(cluster, annotations={"version": "v2"})
-    await cluster.kubectl(*READY)
-    assert (await row(cluster))["ACTIVE"] == "m-v2"
-
-    kserve.behave("m-v2-2", Healthy(startup_seconds=600))
+    kserve.behave("m-v1-2", Healthy(startup_seconds=600))
     await cluster.kubectl("scale", "disvc", "m", "--replicas=3")
     await cluster.until(partial(_shows, cluster, READY="2/3", PHASE="Stable"))
     wide = await row(cluster, "-o", "wide")
-    assert wide["MESSAGE"].startswith("2 of 3 members ready; m-v2-2: ")
-    kserve.recover("m-v2-2")
+    assert wide["MESSAGE"].startswith("2 of 3 members ready; m-v1-2: ")
+    kserve.recover("m-v1-2")
     await cluster.kubectl(*READY)
     assert (await row(cluster))["READY"] == "3/3"
     scale = json.loads(await cluster.kubectl("get", "disvc", "m", "--subresource=scale", "-o", "json"))
@@ -69,6 +70,18 @@ async def test_wait_scale_and_get_tell_how_far_it_is(cluster: Any, operator: Man
 
 async def _shows(cluster: Any, **columns: str) -> bool:
     return (await row(cluster)).items() >= columns.items()
+
+
+async def test_a_wait_does_not_end_with_what_was_true_before_the_change(cluster: Any, operate: Operate) -> None:
+    async with operate():
+        await apply(cluster)
+        await cluster.kubectl(*READY)
+    await apply(cluster, annotations={"version": "v2"})  # nobody has seen it yet
+    with pytest.raises(KubectlError, match="timed out"):
+        await cluster.kubectl(*READY[:-1], "--timeout=1s")
+    async with operate():
+        await cluster.kubectl(*READY)
+        assert (await row(cluster))["ACTIVE"] == "m-v2"
 
 
 async def test_describe_tells_the_story_of_two_rollouts_and_a_rollback_in_order(

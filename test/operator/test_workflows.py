@@ -152,7 +152,7 @@ async def test_a_changed_template_moves_everything_to_the_next_revision(cluster:
     await cluster.kubectl("apply", "-f", str(SAMPLES / "rolling-update-v2.yaml"))
     status = await cluster.until_ready("iris-rolling")
     await cluster.until_gone(ISVCS, "iris-rolling-v1-0")
-    await cluster.until_gone(SERVICES, "iris-rolling-v1", "iris-rolling-v1-0-predictor")
+    await cluster.until_gone(SERVICES, "iris-rolling-v1")
 
     (isvc,) = (await cluster.list(ISVCS)).values()
     assert isvc["metadata"]["name"] == "iris-rolling-v2-0"
