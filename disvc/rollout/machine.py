@@ -145,7 +145,7 @@ def step(
     """
     world = _World(disvc, records, seen, now, summary)
     status = disvc.status
-    if status.phase is None or status.target_revision is None or not is_whole(status):
+    if status.phase is None or status.target_revision is None or not is_whole(status) or _is_fiction(world):
         return _begin(world)
     here = Step(status.phase, status.active_revision, status.target_revision, status.rollout)
     if here.rollout is None:
@@ -158,6 +158,14 @@ def step(
     if here.phase is Phase.INITIALIZING and world.ready(here.target):
         return _initializing(world, here, here.rollout)
     return _pause(world, here, here.rollout)
+
+
+def _is_fiction(world: _World) -> bool:
+    """Whether nothing is kept of any revision that the status names, while the routes lead to one that is kept."""
+    status, routes = world.disvc.status, world.seen.routes
+    previous = status.rollout.previous_revision if status.rollout else None
+    named = {one.name for one in (status.active_revision, status.target_revision, previous) if one is not None}
+    return (routes.service or routes.ingress) in world.records and not named & world.records.keys()
 
 
 def _begin(world: _World) -> Step:

@@ -1184,3 +1184,18 @@ def test_a_stable_status_that_makes_no_sense_is_found_anew(cut: dict[str, Any]) 
     for _ in range(2):
         scene.step()
     assert scene.at() == (Phase.STABLE, 1, 1)
+
+
+def test_a_status_that_names_only_what_there_never_was_is_found_anew_by_what_has_the_traffic() -> None:
+    scene = stable()
+    fiction = Revision(name="m-v7", number=7, hash="cafe")
+    scene.status = scene.status.model_copy(update={"active_revision": fiction, "target_revision": fiction})
+    for _ in range(2):
+        scene.step()
+    assert scene.at() == (Phase.STABLE, 1, 1)
+
+
+def test_a_status_is_believed_where_no_route_leads_to_a_revision_that_is_kept() -> None:
+    scene = stable()
+    del scene.records["m-v1"]
+    assert scene.rests()
