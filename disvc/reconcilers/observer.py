@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from disvc.reconcilers.children import Children
+from disvc.reconcilers.children import Children, foreign
 from disvc.reconcilers.resources import ISVCS
 from disvc.rollout.endpoints import ready_addresses
 from disvc.rollout.inference_service import rendering_of
@@ -60,11 +60,17 @@ class Observer:
                     [s.decode() for s in _of(namespace, self._slices.labelled(SERVICE_NAME_LABEL, revision))]
                 )
                 for revision in sorted(revisions)
+                if not self._is_foreign(disvc, Key(namespace, revision))
             },
             routes=world.routes(disvc),
             wants_ingress=world.wants_ingress(disvc),
             refused=world.obstacles.of(Key(namespace, disvc.metadata.name)),
         )
+
+    def _is_foreign(self, disvc: DistributedInferenceService, service: Key) -> bool:
+        """Whether somebody else's Service has the name of a revision's: its endpoints say nothing of the revision."""
+        there = self._world.services.get(service)
+        return there is not None and foreign(there, disvc.metadata.uid, disvc.metadata.name) is not None
 
     def rendering(self, disvc: DistributedInferenceService, revision: Revision) -> dict[str, Any] | None:
         """Return what a revision's lost record must have held, by a member of it that lives; None: there is none."""
