@@ -45,7 +45,9 @@ class InferenceServices:
                 may_create = now.may_create(revision, existing)
                 wanted += [member(disvc, record, i) for name, i in indices.items() if name in live or may_create]
         extra = sorted(live.keys() - names, key=lambda name: (len(name), name), reverse=True)  # highest index first
-        kept, routes = {revision.name for revision in now.revisions}, world.routes(disvc)
-        removable = [name for name in extra if revision_of(name) in kept or not routes.touch(revision_of(name))]
+        # Of what has members, they are surplus ones; Recreate removes those of what has the traffic, as it must.
+        free = {revision.name for revision in (*now.staffed, now.routed) if revision is not None}
+        routes = world.routes(disvc)
+        removable = [name for name in extra if revision_of(name) in free or not routes.touch(revision_of(name))]
         result = await children.bring_in_line(disvc, now, wanted, removable)
         return Result(requeue_after=1.0) if waiting or len(removable) < len(extra) else result
