@@ -32,13 +32,13 @@ class Ingresses:
             return Result()
         disvc, now = found
         children = Children(world.client, INGRESSES, world.ingresses, world.obstacles)
-        if (isvc := world.isvcs.get(request)) is not None:
-            # KServe writes the Ingress of an InferenceService under its name, whoever owns what is there.
-            in_the_way = name_conflict(ISVCS.kind, isvc.metadata.name)
-            world.obstacles.tell(request, INGRESSES.kind, {isvc.metadata.name: in_the_way})
-            return Result(requeue_after=in_the_way.retry_seconds)
         wanted: list[dict[str, Any]] = []
         if now.routed is not None and world.wants_ingress(disvc):
+            if (isvc := world.isvcs.get(request)) is not None:
+                # KServe writes the Ingress of an InferenceService under its name, whoever owns what is there.
+                in_the_way = name_conflict(ISVCS.kind, isvc.metadata.name)
+                world.obstacles.tell(request, INGRESSES.kind, {isvc.metadata.name: in_the_way})
+                return Result(requeue_after=in_the_way.retry_seconds)
             record = world.record(disvc, now.routed.name)
             if record is None or not self._has_service(disvc, now.routed):
                 return Result(requeue_after=1.0)  # the Service's creation comes as an event, too
