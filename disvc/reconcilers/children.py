@@ -10,11 +10,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
-from disvc.reconcilers.obstacles import former_child, name_conflict, refusal
+from disvc.reconcilers.obstacles import WEBHOOK_UNAVAILABLE, former_child, name_conflict, refusal
 from disvc.reconcilers.resources import DISVCS
 from disvc.rollout.drift import drift
 from disvc.rollout.plan import plan
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from disvc.rollout.observation import Obstacle
     from disvc.rollout.plan import Plan
     from disvc.runtime import Cache, Client, Object, Resource
+
+CONFIRMED_SECONDS: Final = 2.0
+"""For how long a look at the server stands for writes: webhooks may take seconds for each."""
 
 _log = structlog.get_logger("disvc.reconcilers")
 
@@ -60,20 +64,22 @@ class Children:
         wanted: Iterable[Mapping[str, Any]],
         remove: Iterable[str],
         exact: Collection[tuple[str, ...]] = (),
-        *,
-        may_create: bool = True,
     ) -> Result:
         """Make `wanted` so and remove the children named in `remove`, in this order. Return when to try again."""
         key = Key(disvc.metadata.namespace, disvc.metadata.name)
         found: dict[str, Obstacle] = {}
         confirmed = _Confirmation(self._client, key, now)
+        may_create = True
         try:
             for value in wanted:
                 name = value["metadata"]["name"]
                 if obstacle := await self._one(key, confirmed, value, exact, may_create=may_create):
                     found[name] = obstacle
+                    # It would refuse the others of this kind, too, each perhaps after seconds.
+                    may_create = may_create and obstacle.reason != WEBHOOK_UNAVAILABLE
             for name in remove:
-                await self._remove(disvc, confirmed, name)
+                if obstacle := await self._remove(disvc, confirmed, name):
+                    found[name] = obstacle
         except Stale:
             _log.debug("the cached DistributedInferenceService is not the newest; waiting for the watch")
             return Result(requeue_after=1.0)
@@ -104,16 +110,14 @@ class Children:
             if patch is not None:
                 await confirmed.check()
                 await self._patch(live, patch)
+        except AlreadyExists:
+            return await self._in_the_way(key, confirmed, name)
+        except Conflict as error:
+            raise Stale from error
         except ApiError as error:
-            if isinstance(error, AlreadyExists):
-                return await self._in_the_way(key, confirmed, name)
-            if isinstance(error, Conflict):
-                raise Stale from error
-            obstacle = refusal(error)
-            if obstacle is None:
-                raise
-            _log.warning("refused by the server", kind=self._resource.kind, child=name, error=str(error))
-            return obstacle
+            if live is not None and isinstance(error, NotFound):
+                raise Stale from error  # it has gone; where it was to be made, its kind is missing
+            return self._refused(name, error)
         return None
 
     async def _create(self, confirmed: _Confirmation, value: Mapping[str, Any]) -> None:
@@ -136,30 +140,42 @@ class Children:
             raise Stale from None
         return foreign(live, confirmed.plan.uid, key.name)
 
-    async def _remove(self, disvc: DistributedInferenceService, confirmed: _Confirmation, name: str) -> None:
+    async def _remove(self, disvc: DistributedInferenceService, confirmed: _Confirmation, name: str) -> Obstacle | None:
         live = self.controlled(disvc).get(name)
         if live is None or live.metadata.deletion_timestamp:
-            return
+            return None
         await confirmed.check()
         try:
             await self._client.delete(self._resource, name, disvc.metadata.namespace, uid=live.metadata.uid)
         except (NotFound, Conflict):
-            return  # it is gone, and so maybe is another one under its name, which is not ours to remove
+            return None  # it is gone, and so maybe is another one under its name, which is not ours to remove
+        except ApiError as error:
+            return self._refused(name, error)
         _log.info("deleted", kind=self._resource.kind, child=name)
+        return None
+
+    def _refused(self, name: str, error: ApiError) -> Obstacle:
+        """Return what a refused write means; raise the error again where it is a passing failure."""
+        if (obstacle := refusal(error)) is None:
+            raise error
+        _log.warning("refused by the server", kind=self._resource.kind, child=name, error=str(error))
+        return obstacle
 
 
 class _Confirmation:
-    """Makes sure, once in a pass and only if something is to be written, that the plan is that of the server."""
+    """Makes sure, if something is to be written, that the plan is that of the server; again where a pass is long."""
 
     def __init__(self, client: Client, key: Key, plan: Plan) -> None:
         self.plan = plan
         self._client = client
         self._key = key
-        self._done = False
+        self._clock = client.environment.clock
+        self._until = -math.inf
 
     async def check(self) -> None:
         """Raise `Stale` where the DISVC is another one, or asks for something else, than this process knows."""
-        if self._done:
+        began = self._clock.monotonic()
+        if began < self._until:
             return
         try:
             live = await self._client.get(DISVCS, self._key.name, self._key.namespace)
@@ -167,7 +183,7 @@ class _Confirmation:
             raise Stale from None
         if live.metadata.deletion_timestamp or plan(live.decode()) != self.plan:
             raise Stale
-        self._done = True
+        self._until = began + CONFIRMED_SECONDS
 
 
 def foreign(live: Object[Any], uid: str, name: str) -> Obstacle | None:

@@ -5,7 +5,7 @@ Kept in memory: an obstacle that lasts is run into again by the next process.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from disvc.rollout.observation import Obstacle
 from disvc.runtime import ApiError, Forbidden, Invalid, NotFound
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from disvc.runtime import Key
+
+WEBHOOK_UNAVAILABLE: Final = "WebhookUnavailable"
 
 
 class Obstacles:
@@ -62,7 +64,7 @@ def refusal(error: ApiError) -> Obstacle | None:
     if isinstance(error, Invalid | BadRequest):
         return Obstacle("Refused", text, needs_person=True, retry_seconds=60)
     if isinstance(error, InternalError) and "webhook" in error.message:
-        return Obstacle("WebhookUnavailable", text, needs_person=False, retry_seconds=2)
+        return Obstacle(WEBHOOK_UNAVAILABLE, text, needs_person=False, retry_seconds=2)
     if isinstance(error, NotFound):
         return Obstacle("KindNotInstalled", text, needs_person=True, retry_seconds=30)
     if isinstance(error, Forbidden):
