@@ -164,11 +164,10 @@ class Statuses:
             await self._world.client.create(REVISIONS, manifest(disvc, record))
         except AlreadyExists:
             live = await self._world.client.get(REVISIONS, record.ref.name, key.namespace)
-            if obstacle := foreign(live, disvc.metadata.uid, key.name):
-                return obstacle
-            if read(live.decode()).template != record.template:
+            there, obstacle = await self._read_live(disvc, live)
+            if there is not None and there.template != record.template:
                 raise  # another operator's, made for another spec: back-off, until its status is seen
-            return None
+            return obstacle
         except ApiError as error:
             if (obstacle := refusal(error)) is None:
                 raise
@@ -193,23 +192,44 @@ class Statuses:
         revision: Revision,
         records: dict[str, Record],
     ) -> dict[str, Obstacle]:
-        """Make the record of a live revision anew, as somebody has deleted it: from its members or from the spec."""
-        there = self._world.revisions.get(Key(key.namespace, revision.name))
-        if there is not None and there.metadata.deletion_timestamp:
-            return {}  # its end is an event
-        template = template_of(disvc)
-        known = template if template_hash(template) == revision.hash else None
-        member = self._observer.rendering(disvc, revision) or (known and render(disvc, revision.number))
-        if not member:
-            message = (
-                f"ControllerRevision {revision.name} is gone, with all that it could be made from; change the spec"
-            )
-            return {revision.name: _for_a_person("RevisionLost", message)}
-        record = Record(revision, known, member)
-        if obstacle := await self._record(key, obj, disvc, record):
+        """Find the record of a live revision that is not known, or make it anew where somebody has deleted it."""
+        try:
+            live = await self._world.client.get(REVISIONS, revision.name, key.namespace)
+        except NotFound:
+            record, obstacle = self._remade(disvc, revision)
+            if record is not None:
+                obstacle = await self._record(key, obj, disvc, record)
+        else:
+            if live.metadata.deletion_timestamp:
+                return {}  # its end is an event
+            record, obstacle = await self._read_live(disvc, live)
+        if obstacle is not None:
             return {revision.name: obstacle}
+        assert record is not None
         records[revision.name] = record
         return {}
+
+    async def _read_live(
+        self, disvc: DistributedInferenceService, live: Object[dict[str, Any]]
+    ) -> tuple[Record | None, Obstacle | None]:
+        """Return the record that a ControllerRevision holds, or what is in the way; make it one that is watched."""
+        if obstacle := foreign(live, disvc.metadata.uid, disvc.metadata.name):
+            return None, obstacle
+        try:
+            record = read(live.decode())
+        except ValueError as error:
+            return None, _for_a_person("RevisionUnreadable", str(error))
+        await self._put_back(disvc, record, live)
+        return record, None
+
+    def _remade(self, disvc: DistributedInferenceService, revision: Revision) -> tuple[Record | None, Obstacle | None]:
+        """Return the record of a revision that is gone, by its members or by the spec; or that there is no way."""
+        template = template_of(disvc)
+        known = template if template_hash(template) == revision.hash else None
+        if member := self._observer.rendering(disvc, revision) or (known and render(disvc, revision.number)):
+            return Record(revision, known, member), None
+        message = f"ControllerRevision {revision.name} is gone, with all that it could be made from; change the spec"
+        return None, _for_a_person("RevisionLost", message)
 
     async def _write(
         self,
@@ -256,9 +276,11 @@ class Statuses:
         """Delete the records of the oldest revisions, beyond the limit, once nothing is under way."""
         if taken.phase is not Phase.STABLE:
             return
-        older = (record.ref for record in records.values() if record.ref.number < taken.target.number)
-        old = sorted(older, key=lambda ref: ref.number)
-        for ref in old[: max(0, len(old) - disvc.spec.revision_history_limit)]:
+        others = (record.ref for record in records.values() if record.ref.number != taken.target.number)
+        old = sorted(others, key=lambda ref: ref.number)
+        # The newest stays, though it may have been given up: it tells that its number is used.
+        limit = max(disvc.spec.revision_history_limit, bool(old) and old[-1].number > taken.target.number)
+        for ref in old[: max(0, len(old) - limit)]:
             kept = self._world.revisions.get(Key(disvc.metadata.namespace, ref.name))
             if kept is not None:
                 try:

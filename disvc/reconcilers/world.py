@@ -81,7 +81,7 @@ class World:
         try:
             return read(obj.decode())
         except ValueError as error:
-            _log.warning("a revision cannot be read", revision=obj.metadata.name, error=str(error))
+            _log.debug("a revision cannot be read", revision=obj.metadata.name, error=str(error))
             return None
 
     def routes(self, disvc: DistributedInferenceService) -> Routes:

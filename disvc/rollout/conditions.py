@@ -53,6 +53,7 @@ REASONS: Final[Mapping[str, str]] = {
     "UnsupportedDeploymentMode": "Only KServe's RawDeployment (Standard) mode is supported.",
     "RevisionsUsedUp": "The DISVC has had as many revisions as its names leave room for.",
     "RevisionLost": "The ControllerRevision of a live revision is gone, and so is everything to make it anew from.",
+    "RevisionUnreadable": "A ControllerRevision is not as this version writes them; the message says why.",
     "WaitingForGarbageCollection": "Children of a deleted DISVC of the same name are not gone yet.",
     "Refused": "The API server or a webhook refused an object; the message has its words.",
     "WebhookUnavailable": "A webhook (KServe's, most likely) cannot be called, so nothing can be made or changed.",
