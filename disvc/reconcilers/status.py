@@ -219,7 +219,12 @@ class Statuses:
             record = read(live.decode())
         except ValueError as error:
             return None, _for_a_person("RevisionUnreadable", str(error))
-        await self._put_back(disvc, record, live)
+        labels = manifest(disvc, record)["metadata"]["labels"]
+        if labels.items() - live.metadata.labels.items():
+            version = {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version}
+            patch = {"metadata": {**version, "labels": labels}}
+            await self._world.client.patch(REVISIONS, live.metadata.name, patch, live.metadata.namespace)
+            _log.info("changed", kind=REVISIONS.kind, child=live.metadata.name, patch=patch)
         return record, None
 
     def _remade(self, disvc: DistributedInferenceService, revision: Revision) -> tuple[Record | None, Obstacle | None]:
