@@ -18,7 +18,7 @@ from disvc.reconcilers import add_to_manager
 from disvc.reconcilers.resources import DISVCS, INGRESSES, ISVCS, REVISIONS, SERVICES
 from disvc.runtime import Manager, connect
 from disvc.testing.faults import Delay
-from disvc.testing.match import Match, any_event
+from disvc.testing.match import WRITES, Match, any_event
 from disvc.testing.proxy import FaultProxy
 
 if TYPE_CHECKING:
@@ -129,6 +129,25 @@ async def test_two_operators_make_the_rollout_of_one(
     assert named(of_children(moments), "DELETED") == [("InferenceService", "m-v1-0"), ("Service", "m-v1")]
     status = await cluster.status()
     assert (status["phase"], status["activeRevision"]["name"], status["ready"]) == ("Stable", "m-v2", "2/2")
+
+
+async def test_an_operator_whose_caches_are_stale_never_acts_on_a_state_before_its_own_last_write(
+    cluster: Any, operate_behind_a_proxy: Behind, history: History, violations: Violations
+) -> None:
+    """It would make again what it has made and not seen yet, and the server would refuse that."""
+    async with operate_behind_a_proxy() as proxy:
+        proxy.inject(Match(verb="watch", event=any_event), Delay(0.5))
+        await cluster.create(cluster.manifest(annotations={"version": "v1"}))
+        await cluster.until_ready()
+        await cluster.set_spec("m", annotations={"version": "v2"})
+        await cluster.until_ready()
+        await cluster.until_gone(ISVCS, "m-v1-0")
+        await cluster.until_gone(SERVICES, "m-v1")
+        writes = [(e.verb, e.resource, e.name, e.status) for e in proxy.requests if e.verb in WRITES]
+        assert [write for write in writes if write[-1] not in (200, 201)] == []
+    moments = await history.moments()
+    assert violations(moments) == []
+    assert routed(moments, SERVICES) == ["m-v1", "m-v2"]
 
 
 @pytest.mark.parametrize("late", LATE)
