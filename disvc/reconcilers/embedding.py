@@ -84,9 +84,9 @@ def add_to_manager(
 
 
 def _of_slice(obj: Object[Any]) -> Iterable[Key]:
-    """Return the DISVC whose Service NAME-vN a slice may belong to."""
+    """Return the DISVCs whose Service NAME-vN or NAME a slice may belong to."""
     service = obj.metadata.labels.get(SERVICE_NAME_LABEL, "")
-    return (Key(obj.metadata.namespace, service.rpartition("-v")[0]),)
+    return (Key(obj.metadata.namespace, service.rpartition("-v")[0]), Key(obj.metadata.namespace, service))
 
 
 def _of_pod(obj: Object[Any]) -> Iterable[Key]:

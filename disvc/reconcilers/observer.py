@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from disvc.reconcilers.children import Children, foreign
 from disvc.reconcilers.resources import ISVCS
-from disvc.rollout.endpoints import ready_addresses
+from disvc.rollout.endpoints import pods, ready_addresses
 from disvc.rollout.inference_service import rendering_of
 from disvc.rollout.members import member
 from disvc.rollout.names import SERVICE_NAME_LABEL, revision_of
@@ -16,12 +17,13 @@ from disvc.rollout.pods import MEMBER_LABEL
 from disvc.runtime import Key
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from disvc.api.status import Revision
     from disvc.api.types import DistributedInferenceService
     from disvc.reconcilers.world import World
+    from disvc.rollout.observation import Routes
     from disvc.runtime import Manager, Object
 
     Value = dict[str, Any]
@@ -53,19 +55,32 @@ class Observer:
             for name, obj in sorted(live.items())
         )
         revisions = {revision_of(name) for name in live} | {revision.name for revision in plan(disvc).revisions}
+        slices = {
+            revision: self._slices_of(Key(namespace, revision))
+            for revision in sorted(revisions)
+            if not self._is_foreign(disvc, Key(namespace, revision))
+        }
         return Observation(
             members=members,
-            endpoints={
-                revision: ready_addresses(
-                    [s.decode() for s in _of(namespace, self._slices.labelled(SERVICE_NAME_LABEL, revision))]
-                )
-                for revision in sorted(revisions)
-                if not self._is_foreign(disvc, Key(namespace, revision))
-            },
-            routes=world.routes(disvc),
+            endpoints={revision: ready_addresses(found) for revision, found in slices.items()},
+            routes=self._followed(disvc, slices),
             wants_ingress=world.wants_ingress(disvc),
             refused=world.obstacles.of(Key(namespace, disvc.metadata.name)),
         )
+
+    def _followed(self, disvc: DistributedInferenceService, slices: Mapping[str, Iterable[Value]]) -> Routes:
+        """Return the routes as far as they have taken effect.
+
+        Service NAME leads nowhere for sure while its EndpointSlices have not followed its selector, and still send
+        requests to another revision.
+        """
+        routes = self._world.routes(disvc)
+        behind = pods(self._slices_of(Key(disvc.metadata.namespace, disvc.metadata.name)))
+        others = (found for revision, found in slices.items() if revision != routes.service)
+        return replace(routes, service=None) if any(behind & pods(found) for found in others) else routes
+
+    def _slices_of(self, service: Key) -> list[Value]:
+        return [one.decode() for one in _of(service.namespace, self._slices.labelled(SERVICE_NAME_LABEL, service.name))]
 
     def _is_foreign(self, disvc: DistributedInferenceService, service: Key) -> bool:
         """Whether somebody else's Service has the name of a revision's: its endpoints say nothing of the revision."""

@@ -76,7 +76,7 @@ class Observation:
     endpoints: Mapping[str, int] = field(default_factory=dict)
     """Of each revision, by name: how many ready addresses its Service has."""
     routes: Routes = Routes()
-    """As the caches have them."""
+    """As the caches have them, as far as they have taken effect: EndpointSlices follow a selector after a while."""
     live_routes: Routes | None = None
     """As the server had them just now; None: it was not asked."""
     refused: Mapping[str, Obstacle] = field(default_factory=dict)

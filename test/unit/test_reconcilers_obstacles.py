@@ -159,6 +159,27 @@ async def test_endpoints_of_somebody_elses_service_do_not_make_a_revision_ready(
 
 
 @in_virtual_time
+async def test_nothing_is_removed_while_endpoints_of_the_stable_service_lag_behind_its_selector() -> None:
+    scene = Scene(routing={"type": "None"})
+    v1 = scene.record(1, modelName="old")
+    v2 = scene.record(2)
+    scene.recorded("Switching", v1, v2)
+    for record, address in ((v1, "10.0.0.1"), (v2, "10.0.0.2")):
+        scene.members(record, 0)
+        scene.put(SERVICES, revision_service(scene.disvc, record))
+        scene.endpoints(record.ref.name, address)
+    scene.put(SERVICES, stable(scene.disvc, v2))
+    scene.endpoints("m", "10.0.0.1")
+    async with scene.running():
+        await asyncio.sleep(60)
+        assert scene.status["phase"] == "Switching"
+        scene.endpoints("m", "10.0.0.2")
+        await asyncio.sleep(60)
+        assert scene.status["phase"] == "Stable"
+    assert scene.names(ISVCS) == {"m-v2-0"}
+
+
+@in_virtual_time
 async def test_what_cannot_be_removed_is_told() -> None:
     scene = Scene()
     v1 = scene.record(1)
