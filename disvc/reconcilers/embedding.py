@@ -16,7 +16,7 @@ from disvc.reconcilers.observer import Observer
 from disvc.reconcilers.resources import DISVCS
 from disvc.reconcilers.service import Services
 from disvc.reconcilers.status import Statuses
-from disvc.reconcilers.world import World
+from disvc.reconcilers.world import World, asks_for_something_else
 from disvc.rollout.configuration import RoutingDefaults
 from disvc.rollout.names import DISVC_LABEL, SERVICE_NAME_LABEL, revision_of
 from disvc.runtime import Controller, Key, Watch
@@ -58,7 +58,13 @@ def add_to_manager(
 
     def add(name: Name, reconciler: Reconciler, *owns: Selection[Any], watches: Sequence[Watch[Any]] = ()) -> None:
         controllers[name] = Controller(
-            name, for_=DISVCS, owns=owns, watches=watches, reconciler=reconciler, max_concurrent=max_concurrent
+            name,
+            for_=DISVCS,
+            owns=owns,
+            watches=watches,
+            predicates=() if name == "status" else (asks_for_something_else,),
+            reconciler=reconciler,
+            max_concurrent=max_concurrent,
         )
         manager.add(controllers[name])
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from disvc.api.types import DistributedInferenceService
     from disvc.rollout.configuration import RoutingDefaults
-    from disvc.runtime import Cache, Manager, Object
+    from disvc.runtime import Cache, Delta, Manager, Object
 
 _HOST = "host"
 
@@ -140,3 +140,22 @@ def read_routes(
 
 def _age(obj: Object[Any]) -> tuple[str, Key]:
     return (obj.metadata.creation_timestamp or "", obj.key)
+
+
+def asks_for_something_else(delta: Delta[DistributedInferenceService]) -> bool:
+    """Whether a change of a DISVC may concern its children; resyncs do.
+
+    The rest of the status does not. It tells what the children ran into, which may differ each time: if they were
+    looked at for that again, a refused write would be repeated as fast as it can be told.
+    """
+    old, new = delta.old, delta.new
+    return old is None or new is None or old is new or _asked(old) != _asked(new)
+
+
+def _asked(obj: Object[DistributedInferenceService]) -> object:
+    metadata = obj.metadata
+    try:
+        disvc = obj.decode()
+    except DecodeError:
+        return metadata.resource_version
+    return metadata.deletion_timestamp, metadata.labels, metadata.annotations, is_whole(disvc.status), plan(disvc)

@@ -234,6 +234,24 @@ async def test_a_webhook_that_is_down_is_called_once_in_a_pass_not_for_every_mem
 
 
 @in_virtual_time
+async def test_a_refusal_that_reads_otherwise_each_time_is_tried_again_no_sooner() -> None:
+    scene = Scene(replicas=3)
+    v1 = scene.record(1)
+    scene.recorded("Initializing", None, v1)
+    requests = itertools.count()
+
+    async def hook(call: Call) -> Answer | None:
+        if call.method != "POST" or "/inferenceservices" not in call.path:
+            return None
+        return refusal(403, "Forbidden", f"admission webhook x denied the request {next(requests)}")
+
+    scene.server.hook = hook
+    async with scene.running():
+        await asyncio.sleep(600)
+    assert next(requests) <= 3 * 12
+
+
+@in_virtual_time
 async def test_what_is_asked_for_no_more_is_not_done_at_the_end_of_a_long_pass() -> None:
     scene = Scene("inferenceservice", replicas=2)
     v1 = scene.record(1)
