@@ -6,7 +6,8 @@ so that what it tells it tells because of the event. How long that took is print
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+import math
+from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
 
 V1, V2 = {"version": "v1"}, {"version": "v2"}
 NEVER = 3600.0
+NEVER_READY = Healthy(startup_seconds=math.inf)
 
 
 class Failure(NamedTuple):
@@ -146,8 +148,12 @@ def check_order(moments: Sequence[Moment], member: str, failure: Failure) -> Non
 async def test_a_member_of_the_first_revision_that_fails_is_named_with_the_reason_and_the_service_recovers_with_it(
     cluster: Any, kserve: SimulatedKServe, operator: Manager, everything: History, failure: Failure
 ) -> None:
-    kserve.behave("m-v1-1", failure.behaviour)
+    late = failure.shown_by == "Pod"  # when KServe has said what it has to say, nothing but the pod tells
+    kserve.behave("m-v1-1", NEVER_READY if late else failure.behaviour)
     await cluster.create(cluster.manifest(replicas=2))
+    if late:
+        await cluster.until(lambda: says(cluster, "m-v1-1", "container kserve-container runs, and is not ready"))
+        kserve.behave("m-v1-1", failure.behaviour)
     await cluster.until(lambda: says(cluster, "m-v1-1", failure.words))
     ready = await cluster.until_condition("Ready", "Unknown", "MemberFailing")
     assert "see: kubectl -n " in ready["message"]
@@ -190,6 +196,27 @@ async def test_a_member_of_v2_that_fails_is_named_while_v1_serves_and_the_reason
     serving = states[next(i for i, value in enumerate(states) if told(value, "Available")["status"] == "True") :]
     assert {told(value, "Available")["status"] for value in serving} == {"True"}
     assert {value["status"]["activeRevision"]["name"] for value in serving} == {"m-v1"}
+
+
+@pytest.mark.usefixtures("no_reminder")
+async def test_a_warning_event_about_a_member_is_told_though_nothing_else_happens(
+    cluster: Any, kserve: SimulatedKServe, operator: Manager
+) -> None:
+    kserve.behave("m-v1-0", NEVER_READY)
+    await cluster.create(cluster.manifest())
+    await cluster.until(lambda: says(cluster, "m-v1-0", "container kserve-container runs, and is not ready"))
+    isvc = await cluster.get("m-v1-0", ISVCS)
+    event = {
+        "metadata": {"name": "late"},
+        "involvedObject": {"kind": "InferenceService", "name": "m-v1-0", "uid": isvc["metadata"]["uid"]}
+        | {"apiVersion": "serving.kserve.io/v1beta1", "namespace": cluster.namespace},
+        "type": "Warning",
+        "reason": "InternalError",
+        "message": "the bucket is on fire",
+        "lastTimestamp": f"{datetime.now(UTC) + timedelta(seconds=60):%Y-%m-%dT%H:%M:%SZ}",  # after all KServe has said
+    }
+    await cluster.create(event, EVENTS)
+    await cluster.until(lambda: says(cluster, "m-v1-0", "InternalError: the bucket is on fire"))
 
 
 async def test_what_serves_and_flaps_is_followed_by_its_endpoints_and_nothing_else_happens(
