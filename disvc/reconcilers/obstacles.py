@@ -68,7 +68,7 @@ def refusal(error: ApiError) -> Obstacle | None:
     if isinstance(error, NotFound):
         return Obstacle("KindNotInstalled", text, needs_person=True, retry_seconds=30)
     if isinstance(error, Forbidden):
-        if "exceeded quota" in error.message:
+        if "exceeded quota" in error.message or "status unknown for quota" in error.message:
             return Obstacle("QuotaExceeded", text, needs_person=True, retry_seconds=15)
         if any(cause.reason == "NamespaceTerminating" for cause in error.causes):
             return Obstacle("NamespaceTerminating", text, needs_person=False, retry_seconds=60)
