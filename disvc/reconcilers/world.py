@@ -90,14 +90,25 @@ class World:
         return read_routes(disvc, self.services.get(key), self.ingresses.get(key))
 
     def elder_on_host(self, disvc: DistributedInferenceService) -> Key | None:
-        """Return the DISVC that was first on this one's host and class, None where this one was."""
+        """Return the DISVC that was first on this one's host and class, None where this one was.
+
+        Who has an Ingress there keeps the host; age decides among those that have none.
+        """
         mine = self._place(disvc)
         if mine is None:
             return None
         live = (obj for obj in self.disvcs.indexed(_HOST, mine) if not obj.metadata.deletion_timestamp)
-        first = min(live, key=_age, default=None)
+        host = addresses.host(disvc, self.routing)
+        first = min(live, key=lambda obj: (not self._has_ingress(obj, host), *_age(obj)), default=None)
         me = Key(disvc.metadata.namespace, disvc.metadata.name)
         return None if first is None or first.key == me else first.key
+
+    def _has_ingress(self, obj: Object[DistributedInferenceService], host: str | None) -> bool:
+        route = self.ingresses.get(obj.key)
+        controller = route.metadata.controller if route is not None else None
+        if route is None or controller is None or controller.uid != obj.metadata.uid:
+            return False
+        return any(rule.get("host") == host for rule in route.decode()["spec"].get("rules") or ())
 
     def rivals(self, obj: Object[DistributedInferenceService]) -> Iterable[Key]:
         """Return the other DISVCs on the host of one, whose turn may come when it changes."""

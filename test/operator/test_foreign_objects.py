@@ -142,3 +142,20 @@ async def test_of_two_disvcs_on_one_host_the_younger_has_no_route_until_the_elde
     await cluster.until_ready("younger")
     ingress = await cluster.get("younger", INGRESSES)
     assert [rule["host"] for rule in ingress["spec"]["rules"]] == [routing["host"]]
+
+
+async def test_an_elder_that_changes_its_host_takes_none_that_serves_already(
+    cluster: Any, operator: Manager, history: History, violations: Violations
+) -> None:
+    routing = {"host": f"shared-{cluster.namespace}.example.com"}
+    await cluster.create(cluster.manifest("elder"))
+    await cluster.until_ready("elder")
+    await asyncio.sleep(1)  # creationTimestamps are whole seconds
+    await cluster.create(cluster.manifest("younger", routing=routing))
+    await cluster.until_ready("younger")
+    await cluster.set_spec("elder", routing=routing)
+    await cluster.until_condition("TrafficReady", "False", "HostConflict", "elder")
+    await cluster.until_condition("Ready", "True", name="younger")
+    assert violations(await history.moments()) == []
+    deleted = [m.change.name for m in await history.moments() if m.change.type == "DELETED"]
+    assert "younger" not in deleted
