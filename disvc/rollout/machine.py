@@ -5,6 +5,7 @@
     Initializing ─(other template)─► Progressing
     Progressing | AwaitingPromotion ─(deadline, abort)─► RollingBack ─► Failed
     Switching | Draining ─(the target has lost all its endpoints, abort)─► RollingBack
+    Draining ─(drained, the target is not whole, other template)─► Stable      (it may be what mends the target)
     Failed ─(other template, retry)─► Progressing       Failed ─(the active one's template again)─► Stable
     Initializing ─(deadline)─► Failed ─G1─► Stable      (nothing serves that could be gone back to)
 
@@ -13,7 +14,7 @@ stands in `plan`. It moves by at most one phase, so that each is recorded before
 what was observed. Its timers are times in the status: a restart neither loses nor restarts them.
 
 Promises, for every history:
-- The routes leave a revision with ready endpoints only for one that has them, too.
+- The routes are sent away from a revision with ready endpoints only to one that has them, too.
 - A revision that a route has pointed at is removed only after a live read showed all routes elsewhere, and
   `drainSeconds` after that.
 - At most two revisions are alive: another template that comes while the routes move waits until they have moved.
@@ -189,7 +190,6 @@ def _initializing(world: _World, here: Step, rollout: Rollout) -> Step:
     left = world.left(rollout.started_at, world.disvc.spec.deployment_strategy.progress_deadline_seconds)
     if left > 0:
         return replace(here, wait=left)
-    here = replace(here, phase=Phase.FAILED)
     return _failed(world, here, rollout, "ProgressDeadlineExceeded", _late(world, here.target))
 
 

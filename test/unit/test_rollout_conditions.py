@@ -309,7 +309,9 @@ REASON_ARGUMENT = {"Said": 2, "Obstacle": 0, "_failed": 3, "_for_a_person": 0}
 
 def reasons_in(path: Path) -> Iterator[str]:
     """Yield each reason that a module gives to a condition."""
-    for node in ast.walk(ast.parse(path.read_text())):
+    module = ast.parse(path.read_text())
+    names = {ast.unparse(one.target): one.value for one in module.body if isinstance(one, ast.AnnAssign)}
+    for node in ast.walk(module):
         given: ast.expr | None = None
         match node:
             case ast.Call(func=ast.Name(id=name), args=args) if len(args) > REASON_ARGUMENT.get(name, 99):
@@ -317,6 +319,7 @@ def reasons_in(path: Path) -> Iterator[str]:
             case ast.Assign(targets=[ast.Name(id="reason")], value=value):
                 given = value
         if given is not None:
+            given = names.get(ast.unparse(given)) or given
             found = (one.value for one in ast.walk(given) if isinstance(one, ast.Constant))
             yield from (text for text in found if isinstance(text, str))
 

@@ -80,6 +80,8 @@ class World:
         """The routes that a person has moved last."""
         self.left: dict[str, datetime] = {}
         """When the last route that the operator had set left a revision."""
+        self.arrived = NEW_YEAR
+        """When a route was moved last, but for those that were put back: nobody may have seen them elsewhere."""
         self.drain: float = 0
         """The drain that was asked for when the phase was decided."""
         self.could_serve: set[str] = set()
@@ -298,6 +300,7 @@ class World:
             # What was decided may be overtaken by events. Then it is for the next decision to lead back.
             served = self.endpoints(to) > 0 or to in self.could_serve or was not in self.could_serve
             assert served or not self.endpoints(was), f"{kind} goes from {was}, which serves, to {to}"
+            self.arrived = self.now
         self.live = replace(self.live, **{kind: to})
         (self.by_hand.add if by_hand else self.by_hand.discard)(kind)
 
@@ -414,7 +417,7 @@ class World:
             disvc, taken, records, seen, obstacles, "", RoutingDefaults(), now, behind=not self._same(taken.target)
         )
         self._check_claims(disvc, seen, after, records)
-        self._check_decision(disvc, seen, taken)
+        self._check_decision(disvc, seen, taken, now)
         if after == disvc.status or version != self.version:
             return taken.wait
         if not self.calm and not is_urgent(disvc.status, after) and self.chance.random() < 0.5:
@@ -470,7 +473,9 @@ class World:
 
     # What must hold.
 
-    def _check_decision(self, disvc: DistributedInferenceService, seen: Observation, taken: Step) -> None:
+    def _check_decision(
+        self, disvc: DistributedInferenceService, seen: Observation, taken: Step, now: datetime
+    ) -> None:
         """What is about to be recorded moves the traffic to nothing that does not serve, and only what was seen is."""
         before = disvc.status
         if not is_whole(before):
@@ -490,10 +495,29 @@ class World:
             assert first or (taken.rollout is not None and taken.rollout.reason in ("EndpointsLost", "Aborted")), (
                 "paused"
             )
-        if taken.phase is Phase.DRAINING and before.phase is not Phase.DRAINING:
+        if taken.phase is before.phase:
+            return
+        strategy, phases = disvc.spec.deployment_strategy, (before.phase, taken.phase)
+        if taken.phase is Phase.SWITCHING:
+            assert self._is_fit(disvc, seen, taken.target), "switched before it was ready"
+            if before.phase is Phase.PROGRESSING:
+                assert taken.rollout is not None
+                assert taken.rollout.ready_at is not None
+                assert now - taken.rollout.ready_at >= timedelta(seconds=strategy.min_ready_seconds)
+        elif phases == (Phase.SWITCHING, Phase.DRAINING):
             assert gates.routed(taken.target, seen, seen.live_routes), "the switch was not seen"
-        if before.phase is Phase.DRAINING and taken.phase is Phase.STABLE:
+            assert now - self.arrived >= timedelta(seconds=strategy.propagation_seconds) or self.by_hand
+        elif phases == (Phase.DRAINING, Phase.STABLE):
             assert gates.routed(taken.target, seen, seen.live_routes), "the old revision may have traffic"
+            assert self._is_fit(disvc, seen, taken.target) or not self._same(taken.target), "G3"
+        elif taken.phase is Phase.STABLE and taken.outcome == "Succeeded":
+            assert self._is_fit(disvc, seen, taken.target), "stable before it was ready"
+
+    def _is_fit(self, disvc: DistributedInferenceService, seen: Observation, ref: Revision) -> bool:
+        """Whether each member that is asked for is as it should be, and serves."""
+        wanted = {member_name(ref.name, index) for index in range(replicas(disvc))}
+        fit = {one.name for one in seen.of(ref.name) if one.ready and not one.deleting and one.hash == ref.hash}
+        return wanted <= fit and seen.endpoints.get(ref.name, 0) >= len(wanted)
 
     def _check_claims(
         self,
@@ -532,10 +556,8 @@ class World:
             assert active is not None
             assert self._same(active) or disvc.spec != self.asked.spec, "Ready with another template"
             assert set(led) == {active.name}
-            fit = [one.name for one in seen.of(active.name) if one.ready and one.hash == active.hash]
-            assert {member_name(active.name, index) for index in range(wanted)} <= set(fit)
+            assert self._is_fit(disvc, seen, active)
             assert wanted
-            assert seen.endpoints[active.name] >= wanted
             assert active.name in records
             assert said["Available"].status == "True"
             assert said["TrafficReady"].status == "True"
