@@ -1074,6 +1074,13 @@ def test_no_number_is_used_again(known_by: str) -> None:
     assert scene.at() == (Phase.PROGRESSING, 1, 8)
 
 
+def test_a_record_that_is_older_than_what_the_status_knows_is_not_taken_up() -> None:
+    scene = failed(asks="b", records=(record(2, "b"), record(7, "c")))
+    scene.status = scene.status.model_copy(update={"target_revision": scene.records.pop("m-v7").ref})
+    scene.step()
+    assert scene.at() == (Phase.PROGRESSING, 1, 8)
+
+
 def test_a_label_that_was_edited_uses_up_no_numbers() -> None:
     scene = stable(asks="b")
     scene.see(1, ready=True, revision=f"m-v{LAST_NUMBER}")
