@@ -13,8 +13,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from disvc.rollout.configuration import RoutingDefaults
-from disvc.runtime import LeaderElection
+from disvc.runtime import ConfigurationError, LeaderElection
 from disvc.runtime.endpoints import parse_address
+from disvc.runtime.leader_election import namespace_of_this_pod
 from disvc.runtime.selection import labels_match
 
 _DNS_LABEL = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
@@ -36,7 +37,10 @@ def _namespace(name: str) -> str:
 
 
 def _label_selector(selector: str) -> str:
-    labels_match(selector, {})
+    try:
+        labels_match(selector, {})
+    except ValueError as error:
+        raise ValueError(f"{error}; write it as for kubectl -l: shard=blue,tier!=test,zone in (a,b),!old") from error
     return selector
 
 
@@ -124,13 +128,18 @@ class LeaderElectionSettings(Section):
         """
         if not self.leader_elect:
             return None
-        namespace = {"namespace": self.leader_election_namespace} if self.leader_election_namespace else {}
+        try:
+            namespace = self.leader_election_namespace or namespace_of_this_pod()
+        except ConfigurationError as error:
+            raise ConfigurationError(
+                "the Lease needs a namespace, and this process does not run in a pod: pass --leader-election-namespace"
+            ) from error
         return LeaderElection(
             name=self.leader_election_id,
+            namespace=namespace,
             lease_duration=self.leader_election_lease_duration,
             renew_deadline=self.leader_election_renew_deadline,
             retry_period=self.leader_election_retry_period,
-            **namespace,
         )
 
 

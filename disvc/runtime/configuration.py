@@ -66,12 +66,19 @@ class ConfigurationSource:
             self._refuse_impersonation()
 
     def _check_files(self) -> None:
-        files = [Path(file).expanduser() for file in self._file.split(os.pathsep) if file]
-        if not any(file.is_file() for file in files):  # of several some may be missing, as for kubectl
+        named = (Path(file).expanduser() for file in self._file.split(os.pathsep) if file)
+        files = [file for file in named if file.exists() and not file.is_dir()]
+        if not files:  # of several some may be missing, as for kubectl
             raise ConfigurationError(
                 f"there is no kubeconfig file {self._file}: pass --kubeconfig, set KUBECONFIG, "
                 "or run in a pod with a service account"
             )
+        for file in files:
+            if not file.is_fifo() and file.stat().st_size == 0:  # /dev/null is empty, too
+                raise ConfigurationError(
+                    f"{self} cannot be used: {file} is empty: write a kubeconfig to it, or name another file "
+                    "by --kubeconfig or KUBECONFIG"
+                )
 
     def _refuse_impersonation(self) -> None:
         if any(field in self._user for field in ("as", "as-uid", "as-groups", "as-user-extra")):

@@ -65,13 +65,14 @@ _FAILURES = (ApiError, ConfigurationError, TransportError, DecodeError, TimeoutE
 _log: FilteringBoundLogger = structlog.get_logger("disvc.leader_election")
 
 
-def _namespace_of_this_pod() -> str:
+def namespace_of_this_pod() -> str:
+    """Return the namespace of the pod that this process runs in; raises `ConfigurationError` where it runs in none."""
     try:
         return _NAMESPACE_FILE.read_text().strip()
     except OSError as error:
         raise ConfigurationError(
             "leader election needs a namespace for its Lease, and this process does not run in a pod "
-            f"({_NAMESPACE_FILE} cannot be read): pass --leader-election-namespace, or LeaderElection(namespace=...)"
+            f"({_NAMESPACE_FILE} cannot be read): pass LeaderElection(namespace=...)"
         ) from error
 
 
@@ -88,7 +89,7 @@ class LeaderElection:
     """
 
     name: str
-    namespace: str = field(default_factory=_namespace_of_this_pod)
+    namespace: str = field(default_factory=namespace_of_this_pod)
     identity: str = ""
     lease_duration: float = 15.0
     renew_deadline: float = 10.0

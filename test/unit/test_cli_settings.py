@@ -154,7 +154,14 @@ def test_a_word_that_belongs_to_no_flag_is_named(capsys: pytest.CaptureFixture[s
     ("flag", "wrong", "allowed"),
     [
         ("--watch-namespaces", "Team", "a namespace's name has at most 63 characters: a-z, 0-9 and, within it, -"),
-        ("--watch-label-selector", "a===b", "selector 'a===b' cannot be read from 'a===b' on"),
+        (
+            "--watch-label-selector",
+            "a in (b",
+            (
+                "selector 'a in (b' cannot be read from 'a in (b' on; "
+                "write it as for kubectl -l: shard=blue,tier!=test,zone in (a,b),!old"
+            ),
+        ),
         ("--max-concurrent-reconciles", "0", "it should be greater than or equal to 1"),
         ("--max-concurrent-reconciles", "many", "give a whole number"),
         ("--resync-seconds", "-1", "it should be greater than or equal to 0"),
@@ -224,7 +231,10 @@ def test_durations_that_do_not_fit_each_other_are_told_with_the_rule(capsys: pyt
 
 def test_leader_election_outside_a_pod_says_which_flag_it_needs(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = said(capsys, "--leader-elect")
-    assert "--leader-election-namespace" in line
+    assert line == (
+        "disvc-manager: the Lease needs a namespace, and this process does not run in a pod: "
+        "pass --leader-election-namespace; see Leader election in --help"
+    )
 
 
 @pytest.mark.parametrize(

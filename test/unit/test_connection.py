@@ -1140,6 +1140,14 @@ async def test_a_missing_kubeconfig_is_named_with_what_to_do(tmp_path: Path, mon
     assert await fails() == f"there is no kubeconfig file {both}{advice}"
 
 
+async def test_a_kubeconfig_that_is_there_and_empty_is_not_called_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", os.devnull)
+    assert await fails() == (
+        "kubeconfig /dev/null cannot be used: /dev/null is empty: write a kubeconfig to it, "
+        "or name another file by --kubeconfig or KUBECONFIG"
+    )
+
+
 async def test_a_context_that_is_not_there_is_named(kubeconfig: Kubeconfig) -> None:
     message = await fails(kubeconfig.write(), context="nope")
     assert message.startswith(f"kubeconfig {kubeconfig.file} with context nope cannot be used: ")
@@ -1149,7 +1157,7 @@ async def test_a_context_that_is_not_there_is_named(kubeconfig: Kubeconfig) -> N
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "does not have the form of a kubeconfig"),
+        ("", "is empty: write a kubeconfig to it, or name another file by --kubeconfig or KUBECONFIG"),
         ("just words", "does not have the form of a kubeconfig"),
         ("[1, 2]", "does not have the form of a kubeconfig"),
         ("a: b: c: [", "line 1, column"),

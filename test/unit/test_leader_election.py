@@ -807,7 +807,7 @@ class TestConfiguration:
     def test_says_what_to_do_without_a_namespace(self, tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         file = tmp_path / "namespace"
         monkeypatch.setattr("disvc.runtime.leader_election._NAMESPACE_FILE", file)
-        with pytest.raises(ConfigurationError, match=r"or LeaderElection\(namespace=\.\.\.\)"):
+        with pytest.raises(ConfigurationError, match=r"pass LeaderElection\(namespace=\.\.\.\)"):
             LeaderElection(name="operator")
         file.write_text("team-a\n")
         assert LeaderElection(name="operator").namespace == "team-a"
