@@ -83,7 +83,7 @@ class World:
         self.arrived = NEW_YEAR
         """When a route was moved last, but for those that were put back: nobody may have seen them elsewhere."""
         self.drain: float = 0
-        """The drain that was asked for when the phase was decided."""
+        """The drain that was asked for when it was decided to remove what is being removed."""
         self.could_serve: set[str] = set()
         """The revisions that had endpoints when the phase was decided."""
         self.wiped = False
@@ -427,7 +427,8 @@ class World:
         self.status = after
         self.version += 1
         if after.phase is not disvc.status.phase:
-            self.drain = disvc.spec.deployment_strategy.drain_seconds
+            if after.phase in (Phase.STABLE, Phase.FAILED):
+                self.drain = disvc.spec.deployment_strategy.drain_seconds
             self.could_serve = {name for name, count in seen.endpoints.items() if count}
         for told in taken.stories:
             self.tell(f"{told.reason}: {told.note}")
