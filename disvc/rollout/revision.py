@@ -49,13 +49,24 @@ def manifest(disvc: DistributedInferenceService, record: Record) -> dict[str, An
             "ownerReferences": [disvc.owner_reference],
         },
         "revision": record.ref.number,
-        "data": {
-            "formatVersion": FORMAT_VERSION,
-            "hash": record.ref.hash,
-            "template": record.template,
-            "inferenceService": record.member,
-        },
+        # In the order of Go's encoder: the API server compares these bytes with what a strategic merge patch of
+        # anything else makes of them, and refuses it where they differ. Garbage collection uses such, to orphan.
+        "data": _sorted(
+            {
+                "formatVersion": FORMAT_VERSION,
+                "hash": record.ref.hash,
+                "template": record.template,
+                "inferenceService": record.member,
+            }
+        ),
     }
+
+
+def _sorted(value: Any) -> Any:
+    """Return a JSON value with the fields of its objects in order."""
+    if isinstance(value, dict):
+        return {name: _sorted(value[name]) for name in sorted(value)}
+    return [_sorted(item) for item in value] if isinstance(value, list) else value
 
 
 def read(controller_revision: Mapping[str, Any]) -> Record:

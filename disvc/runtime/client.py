@@ -57,6 +57,21 @@ _NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789"
 """What the server's own name generator draws from: no vowels, so no words."""
 
 
+_ESCAPED = {character.encode(): f"\\u{ord(character):04x}".encode() for character in "<>&\u2028\u2029"}
+
+
+def _encode(value: Any) -> bytes:
+    """Return JSON as Go's encoder writes it, but for the order of fields, which is the value's.
+
+    Where the API server keeps bytes as they came (a ControllerRevision's `data`), it may later compare them with what
+    Go made of them. The characters stand only in strings, so they can be replaced wherever they are.
+    """
+    encoded = _encode_json(value)
+    for character, escape in _ESCAPED.items():
+        encoded = encoded.replace(character, escape)
+    return encoded
+
+
 class WriteObserver(Protocol):
     """Is told what this client's writes did, before the writer gets the answer."""
 
@@ -110,7 +125,7 @@ class _Kind(msgspec.Struct):
     kind: str = ""
 
 
-_encode = msgspec.json.Encoder().encode
+_encode_json = msgspec.json.Encoder().encode
 _decode_kind = msgspec.json.Decoder(_Kind).decode
 _decode_list = msgspec.json.Decoder(_List).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode

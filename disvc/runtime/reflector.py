@@ -269,7 +269,7 @@ class Reflector(Generic[T]):
             field_selector=selection.field_selector,
             resource_version=version,
             initial_events=initial,
-            timeout_seconds=self._random.randint(300, 600),
+            timeout_seconds=self._server_timeout(),
         )
         loop = asyncio.get_running_loop()
         async with watch as pieces:
@@ -294,6 +294,16 @@ class Reflector(Generic[T]):
             raise WatchEnded(f"watch {selection.resource}: the stream ended before the initial state was complete")
         if not heard_anything and self._clock.monotonic() - opened < 1.0:
             raise WatchEnded(f"watch {selection.resource}: it ended within a second without an event")
+
+    def _server_timeout(self) -> int:
+        """Return after how many seconds the server is to end a watch.
+
+        A kube-apiserver keeps no watch cache of Events, and without one it sends no bookmarks: their watches may be
+        silent though all is well, and are opened anew before that looks like a broken connection.
+        """
+        if self._selection.resource.plural == "events":
+            return max(1, int(self._idle_seconds * self._random.uniform(0.5, 0.8)))
+        return self._random.randint(300, 600)
 
     def _take(self, event: WatchEvent, gathered: dict[Key, Object[T]] | None) -> bool:
         """Act on one event. Return whether it completed the `gathered` initial state."""

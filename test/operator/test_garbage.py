@@ -33,6 +33,15 @@ async def left(cluster: Any) -> set[str]:
     }
 
 
+async def test_orphaning_ends_and_leaves_the_children_to_nobody(cluster: Any, operator: Manager) -> None:
+    """The orphaner patches ControllerRevisions strategically; their data must survive that byte by byte."""
+    await cluster.create(cluster.manifest(annotations={"note": "a<b & c>d \u2028"}))
+    await cluster.until_ready()
+    await cluster.kubectl("delete", "disvc", "m", "--cascade=orphan", "--timeout=100s")
+    revisions = await cluster.list(REVISIONS)
+    assert [value["metadata"].get("ownerReferences") for value in revisions.values()] == [None]
+
+
 @pytest.mark.parametrize("policy", ["background", "foreground"])
 @pytest.mark.parametrize("operating", [True, False], ids=["with the operator", "without the operator"])
 @pytest.mark.parametrize("phase", ["Stable", "AwaitingPromotion"])

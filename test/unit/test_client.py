@@ -805,3 +805,12 @@ async def test_every_attempt_is_counted_and_timed() -> None:
     for verb, times in {"GET": 2, "CREATE": 1, "WATCH": 3}.items():
         labels = {"verb": verb, "host": "api.example:6443"}
         assert registry.get_sample_value("rest_client_request_duration_seconds_count", labels) == times
+
+
+async def test_what_is_written_is_escaped_as_by_go() -> None:
+    # An API server compared what it had kept with what Go made of it, and refused a patch that did not touch it.
+    transport = Scripted(answer(201))
+    value = {**VALUE, "data": {"x": "<&>\u2028\u2029é"}}
+    await Client(transport).create(CONFIG_MAPS, value)
+    assert transport.sent[0].json["data"] == value["data"]
+    assert '"\\u003c\\u0026\\u003e\\u2028\\u2029é"'.encode() in (transport.sent[0].body or b"")

@@ -881,6 +881,15 @@ async def test_an_object_that_does_not_decode_does_not_spoil_a_stream_of_initial
 
 
 @in_virtual_time
+async def test_a_watch_of_events_which_get_no_bookmarks_ends_before_its_silence_looks_like_a_fault() -> None:
+    events: Resource[Any] = Resource("v1", "Event", "events")
+    of_events = await reflect(initial(5, "a"), selection=Selection(events), seconds=10, idle_seconds=120)
+    assert int(of_events.asked[0].query["timeoutSeconds"]) < 120
+    of_others = await reflect(initial(5, "a"), seconds=10, idle_seconds=120)
+    assert int(of_others.asked[0].query["timeoutSeconds"]) >= 300
+
+
+@in_virtual_time
 async def test_an_object_that_is_nested_too_deeply_does_not_spoil_a_stream() -> None:
     # A kube-apiserver admits 10,000 levels where a schema keeps what it does not know. It ended the process.
     deep = b'{"type":"ADDED","object":{"metadata":{"name":"deep"},"spec":' + b"[" * 9000 + b"]" * 9000 + b"}}\n"
