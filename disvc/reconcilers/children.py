@@ -2,7 +2,8 @@
 
 - A child is made by a plain POST. What is there under its name and is not controlled by this DISVC's UID is
   never adopted, changed or deleted.
-- A live child is changed only where a field that is ours differs, with its resourceVersion.
+- A live child is changed only where a field that is ours differs, with its resourceVersion. A change that the server
+  made nothing of (a field that it drops, a webhook that undoes it) is not asked for again in this process's life.
 - A child is deleted with its UID as precondition.
 - Before the first of these writes of a pass the DISVC is read at the server: this process may be one of two for a
   moment, and know less than the other. A new DISVC costs no such read, as nothing has been removed before.
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 CONFIRMED_SECONDS: Final = 2.0
 """For how long a look at the server stands for writes: webhooks may take seconds for each."""
 
+MOST_IN_VAIN: Final = 10_000
+"""Of so many children it is remembered that a change is in vain; then that begins anew."""
+
 _log = structlog.get_logger("disvc.reconcilers")
 
 
@@ -41,7 +45,7 @@ class Stale(Exception):
 
 
 class Children:
-    """The children of one kind of one DISVC, for the length of one reconcile."""
+    """The children of one kind, of all DISVCs."""
 
     def __init__(
         self, client: Client, resource: Resource[dict[str, Any]], cache: Cache[dict[str, Any]], obstacles: Obstacles
@@ -50,12 +54,12 @@ class Children:
         self._resource = resource
         self._cache = cache
         self._obstacles = obstacles
+        self._in_vain: dict[str, dict[str, Any]] = {}
+        """By UID, the last change of each child that the server made nothing of."""
 
     def controlled(self, disvc: DistributedInferenceService) -> dict[str, Object[dict[str, Any]]]:
         """Return the live children by name, those being deleted included."""
-        uid = disvc.metadata.uid
-        owned = self._cache.owned_by(uid)
-        return {obj.metadata.name: obj for obj in owned if (c := obj.metadata.controller) and c.uid == uid}
+        return controlled(self._cache, disvc.metadata.uid)
 
     async def bring_in_line(
         self,
@@ -107,7 +111,7 @@ class Children:
             if live.metadata.deletion_timestamp:
                 return None  # its end is an event
             patch = drift(value, live.decode(), manager=self._client.field_manager, exact=exact)
-            if patch is not None:
+            if patch is not None and self._in_vain.get(live.metadata.uid) != patch:
                 await confirmed.check()
                 await self._patch(live, patch)
         except AlreadyExists:
@@ -129,8 +133,15 @@ class Children:
     async def _patch(self, live: Object[dict[str, Any]], patch: dict[str, Any]) -> None:
         metadata = {"uid": live.metadata.uid, "resourceVersion": live.metadata.resource_version}
         body = {**patch, "metadata": {**patch.get("metadata", {}), **metadata}}
-        await self._client.patch(self._resource, live.metadata.name, body, live.metadata.namespace)
-        _log.info("changed", kind=self._resource.kind, child=live.metadata.name, patch=patch)
+        after = await self._client.patch(self._resource, live.metadata.name, body, live.metadata.namespace)
+        told = {"kind": self._resource.kind, "child": live.metadata.name, "patch": patch}
+        if after.metadata.resource_version != live.metadata.resource_version:
+            _log.info("changed", **told)
+            return
+        if len(self._in_vain) >= MOST_IN_VAIN:
+            self._in_vain.clear()
+        self._in_vain[live.metadata.uid] = patch
+        _log.warning("the server makes nothing of a change: is a field misspelt, or too new for it?", **told)
 
     async def _in_the_way(self, key: Key, confirmed: _Confirmation, name: str) -> Obstacle | None:
         """Find out what has the name of a child that could not be made, and that the cache does not show yet."""
@@ -184,6 +195,12 @@ class _Confirmation:
         if live.metadata.deletion_timestamp or plan(live.decode()) != self.plan:
             raise Stale
         self._until = began + CONFIRMED_SECONDS
+
+
+def controlled(cache: Cache[dict[str, Any]], uid: str) -> dict[str, Object[dict[str, Any]]]:
+    """Return the objects that an owner controls by name, those being deleted included."""
+    owned = cache.owned_by(uid)
+    return {obj.metadata.name: obj for obj in owned if (c := obj.metadata.controller) and c.uid == uid}
 
 
 def foreign(live: Object[Any], uid: str, name: str) -> Obstacle | None:

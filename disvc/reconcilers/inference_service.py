@@ -23,6 +23,7 @@ class InferenceServices:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._children = Children(world.client, ISVCS, world.isvcs, world.obstacles)
 
     async def reconcile(self, request: Request) -> Result:
         """Bring the members of one DISVC in line with its recorded phase."""
@@ -30,8 +31,7 @@ class InferenceServices:
         if (found := world.look(request)) is None:
             return Result()
         disvc, now = found
-        children = Children(world.client, ISVCS, world.isvcs, world.obstacles)
-        live = children.controlled(disvc)
+        live = self._children.controlled(disvc)
         existing = [revision_of(name) for name in live]
         wanted: list[dict[str, Any]] = []
         names: set[str] = set()
@@ -49,5 +49,5 @@ class InferenceServices:
         free = {revision.name for revision in (*now.staffed, now.routed) if revision is not None}
         routes = world.routes(disvc)
         removable = [name for name in extra if revision_of(name) in free or not routes.touch(revision_of(name))]
-        result = await children.bring_in_line(disvc, now, wanted, removable)
+        result = await self._children.bring_in_line(disvc, now, wanted, removable)
         return Result(requeue_after=1.0) if waiting or len(removable) < len(extra) else result

@@ -24,6 +24,7 @@ class Ingresses:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._children = Children(world.client, INGRESSES, world.ingresses, world.obstacles)
 
     async def reconcile(self, request: Request) -> Result:
         """Bring the Ingress of one DISVC in line with its recorded phase."""
@@ -31,7 +32,6 @@ class Ingresses:
         if (found := world.look(request)) is None:
             return Result()
         disvc, now = found
-        children = Children(world.client, INGRESSES, world.ingresses, world.obstacles)
         wanted: list[dict[str, Any]] = []
         if now.routed is not None and world.wants_ingress(disvc):
             if (isvc := world.isvcs.get(request)) is not None:
@@ -43,8 +43,8 @@ class Ingresses:
             if record is None or not self._has_service(disvc, now.routed):
                 return Result(requeue_after=1.0)  # the Service's creation comes as an event, too
             wanted.append(ingress(disvc, record, world.routing))
-        extra = children.controlled(disvc).keys() - {value["metadata"]["name"] for value in wanted}
-        return await children.bring_in_line(disvc, now, wanted, extra, EXACT)
+        extra = self._children.controlled(disvc).keys() - {value["metadata"]["name"] for value in wanted}
+        return await self._children.bring_in_line(disvc, now, wanted, extra, EXACT)
 
     def _has_service(self, disvc: DistributedInferenceService, revision: Revision) -> bool:
         service = self._world.services.get(Key(disvc.metadata.namespace, revision.name))

@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from disvc.reconcilers.children import Children, foreign
-from disvc.reconcilers.resources import ISVCS
+from disvc.reconcilers.children import controlled, foreign
 from disvc.rollout.endpoints import pods, ready_addresses
 from disvc.rollout.inference_service import rendering_of
 from disvc.rollout.members import member
@@ -44,7 +43,7 @@ class Observer:
     def observe(self, disvc: DistributedInferenceService, now: datetime) -> Observation:
         """Return one look at a DISVC."""
         world, namespace = self._world, disvc.metadata.namespace
-        live = Children(world.client, ISVCS, world.isvcs, world.obstacles).controlled(disvc)
+        live = controlled(world.isvcs, disvc.metadata.uid)
         members = tuple(
             member(
                 obj.decode(),
@@ -89,7 +88,7 @@ class Observer:
 
     def rendering(self, disvc: DistributedInferenceService, revision: Revision) -> dict[str, Any] | None:
         """Return what a revision's lost record must have held, by a member of it that lives; None: there is none."""
-        live = Children(self._world.client, ISVCS, self._world.isvcs, self._world.obstacles).controlled(disvc)
+        live = controlled(self._world.isvcs, disvc.metadata.uid)
         return next(
             (rendering_of(obj.decode()) for n, obj in sorted(live.items()) if revision_of(n) == revision.name), None
         )

@@ -18,6 +18,7 @@ class Services:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._children = Children(world.client, SERVICES, world.services, world.obstacles)
 
     async def reconcile(self, request: Request) -> Result:
         """Bring the Services of one DISVC in line with its recorded phase."""
@@ -25,7 +26,6 @@ class Services:
         if (found := world.look(request)) is None:
             return Result()
         disvc, now = found
-        children = Children(world.client, SERVICES, world.services, world.obstacles)
         wanted: list[dict[str, Any]] = []
         waiting = False
         for revision in now.revisions:
@@ -36,8 +36,8 @@ class Services:
                 if revision == now.routed:
                     wanted.append(stable(disvc, record))
         kept = {disvc.metadata.name, *(revision.name for revision in now.revisions)}
-        extra = children.controlled(disvc).keys() - kept
+        extra = self._children.controlled(disvc).keys() - kept
         routes = world.routes(disvc)
         removable = [name for name in extra if not routes.touch(name)]
-        result = await children.bring_in_line(disvc, now, wanted, removable, EXACT)
+        result = await self._children.bring_in_line(disvc, now, wanted, removable, EXACT)
         return Result(requeue_after=1.0) if waiting or len(removable) < len(extra) else result

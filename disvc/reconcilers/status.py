@@ -33,7 +33,7 @@ from disvc.runtime.events import EventRecorder, ObjectReference
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from disvc.api.status import DistributedInferenceServiceStatus, Revision
+    from disvc.api.status import Condition, DistributedInferenceServiceStatus, Revision
     from disvc.api.types import DistributedInferenceService
     from disvc.reconcilers.metrics import DomainMetrics
     from disvc.reconcilers.observer import Observer
@@ -109,6 +109,8 @@ class Statuses:
             behind=target is None or not _asks_for(disvc, target, records),
         )
         held_back = await self._write(key, obj, disvc.status, after)
+        if held_back is None and (trouble := _new_trouble(disvc.status, after)) is not None:
+            self._events.event(obj, "Warning", trouble.reason, "Reconciling", trouble.message)
         if next_step is not None and held_back is None:
             self._tell(key, obj, disvc, next_step, now)
             await self._prune(disvc, next_step, records)
@@ -311,6 +313,15 @@ def _asks_for(disvc: DistributedInferenceService, revision: Revision, records: d
     if record is None or record.template is None:
         return revision.hash == template_hash(template_of(disvc))
     return same_template(record.template, template_of(disvc))
+
+
+def _new_trouble(
+    before: DistributedInferenceServiceStatus, after: DistributedInferenceServiceStatus
+) -> Condition | None:
+    """Return the condition Stalled where it has just come, for what no story of the rollout tells."""
+    known = {condition.reason for condition in before.conditions if condition.type == "Stalled"}
+    known |= {after.rollout.reason} if after.rollout else set()
+    return next((c for c in after.conditions if c.type == "Stalled" and c.reason not in known), None)
 
 
 def _for_a_person(reason: str, message: str) -> Obstacle:
