@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from disvc.api.status import Condition, Phase
-from disvc.api.types import PROMOTE
+from disvc.api.types import PROMOTE, RETRY
 from disvc.rollout import gates
 
 if TYPE_CHECKING:
@@ -159,6 +159,9 @@ def _traffic_ready(now: Situation) -> Said:
         return _host_conflict("TrafficReady", "False", now)
     if now.led_to is not None and gates.routed(now.led_to, now.seen, now.seen.routes):
         return Said("TrafficReady", "True", "Routed")
+    for obstacle in now.obstacles:
+        if obstacle.needs_person:
+            return Said("TrafficReady", "False", obstacle.reason, obstacle.message)
     return Said("TrafficReady", "Unknown", "RoutesPending", "routes are being made or moved")
 
 
@@ -166,9 +169,18 @@ def _stalled(now: Situation) -> Said | None:
     for obstacle in now.obstacles:
         if obstacle.needs_person:
             return Said("Stalled", "True", obstacle.reason, obstacle.message)
-    if now.phase in (Phase.ROLLING_BACK, Phase.FAILED) and now.rollout is not None:
+    if now.phase is Phase.ROLLING_BACK and now.rollout is not None:
         return Said("Stalled", "True", now.rollout.reason, now.rollout.message)
+    if now.phase is Phase.FAILED and now.rollout is not None and now.target is not None:
+        again = _annotate(now.target, RETRY, f"{now.target.name}/{now.rollout.attempt + 1}")
+        message = f"{now.rollout.message}; change the template, or try again: {again}"
+        return Said("Stalled", "True", now.rollout.reason, message)
     return _host_conflict("Stalled", "True", now) if now.elder_on_host else None
+
+
+def _annotate(revision: Revision, annotation: str, value: str) -> str:
+    name = revision.name.rpartition("-v")[0]
+    return f"kubectl annotate --overwrite disvc {name} {annotation}={value}"
 
 
 def _host_conflict(kind: str, status: Literal["True", "False"], now: Situation) -> Said:
@@ -200,8 +212,7 @@ def _ready(now: Situation, available: Said, traffic: Said, stalled: Said | None)
 
 def _under_way(now: Situation) -> Said:
     if now.phase is Phase.AWAITING_PROMOTION and now.target is not None:
-        name = now.target.name.rpartition("-v")[0]
-        command = f"kubectl annotate --overwrite disvc {name} {PROMOTE}={now.target.name}"
+        command = _annotate(now.target, PROMOTE, now.target.name)
         return Said("Ready", "Unknown", "AwaitingPromotion", f"{now.target.name} is ready; to promote it: {command}")
     if now.phase in (Phase.SWITCHING, Phase.DRAINING):
         return Said("Ready", "Unknown", str(now.phase))

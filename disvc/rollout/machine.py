@@ -37,6 +37,7 @@ from disvc.rollout.names import revision_name
 from disvc.rollout.plan import is_whole, replicas
 from disvc.rollout.revision import Record
 from disvc.rollout.template import same_template, template_hash, template_of
+from disvc.rollout.words import LOOK_AT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -236,7 +237,9 @@ def _switching(world: _World, here: Step, rollout: Rollout) -> Step:
     held, over = _held(world, here, rollout, here.target, strategy.propagation_seconds)
     if not over or held.rollout is None:
         return held
-    note = f"The traffic goes to {held.target.name}; {old.name} is removed in {strategy.drain_seconds} s"
+    note = (
+        f"The traffic goes to {held.target.name}; {old.name} is kept until {strategy.drain_seconds} s after the switch"
+    )
     return replace(
         held,
         phase=Phase.DRAINING,
@@ -378,6 +381,8 @@ def _stable(revision: Revision, outcome: Outcome | None, story: Story) -> Step:
 
 def _failed(world: _World, here: Step, rollout: Rollout, reason: str, message: str) -> Step:
     aborted = reason == "Aborted"
+    if here.active is not None and world.disvc.spec.deployment_strategy.on_failure is OnFailure.ROLLBACK:
+        message = message.partition(LOOK_AT)[0]  # what there is to look at will be gone
     failure = {"failed_at": world.now, "reason": reason, "message": message}
     return replace(
         here,

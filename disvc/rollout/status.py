@@ -68,7 +68,7 @@ def status(
     return DistributedInferenceServiceStatus(
         observed_generation=disvc.metadata.generation,
         phase=phase,
-        url=addresses.url(disvc, defaults) if active else None,
+        url=_url(disvc, elder_on_host, defaults) if active else None,
         address=Address(url=addresses.address(disvc, active.name)) if active else None,
         replicas=len(of_counted),
         ready_replicas=sum(member.ready for member in of_counted),
@@ -80,6 +80,11 @@ def status(
         rollout=rollout,
         conditions=conditions.merged(before.conditions, said, disvc.metadata.generation, now),
     )
+
+
+def _url(disvc: DistributedInferenceService, elder_on_host: str, defaults: RoutingDefaults) -> str:
+    """Return where clients call the service; what another DISVC has the host of is called within the cluster."""
+    return addresses.address(disvc, disvc.metadata.name) if elder_on_host else addresses.url(disvc, defaults)
 
 
 def summary(revision: Revision | None, wanted: int, seen: Observation) -> str:

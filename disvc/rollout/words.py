@@ -6,13 +6,17 @@ passes.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from disvc.rollout.members import missing
 from disvc.rollout.names import member_name
 
 if TYPE_CHECKING:
     from disvc.rollout.observation import Observation, Problem
+
+
+LOOK_AT: Final = "; see: "
+"""Stands between what is wrong and the command that tells more."""
 
 
 def summary(revision: str, wanted: int, seen: Observation) -> str:
@@ -41,7 +45,7 @@ def summary(revision: str, wanted: int, seen: Observation) -> str:
         parts += [f"{others} more not ready"] if others else []
     elif ready == wanted:
         parts.append(f"ready addresses of Service {revision}: {seen.endpoints.get(revision, 0)}")
-    return "; ".join([*parts, *([f"see: {look_at}"] if look_at else [])])
+    return "; ".join(parts) + (f"{LOOK_AT}{look_at}" if look_at else "")
 
 
 def _told(problem: Problem) -> str:

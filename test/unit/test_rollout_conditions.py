@@ -177,7 +177,7 @@ READY = {"Ready": "True RolledOut", "Available": "True Serving", "TrafficReady":
             **READY, "Ready": "False NameConflict", "Stalled": "True NameConflict",
         }, "Failed"),
         (situation(None, obstacles=[CONFLICT]), {
-            "Ready": "False NameConflict", "Available": "Unknown Initializing", "TrafficReady": "Unknown RoutesPending",
+            "Ready": "False NameConflict", "Available": "Unknown Initializing", "TrafficReady": "False NameConflict",
             "Stalled": "True NameConflict",
         }, "Failed"),
     ],
@@ -246,7 +246,15 @@ def test_in_every_situation_the_conditions_agree_with_each_other_and_with_kstatu
         (situation(complete=False), "Available", "how v1 is doing"),
         (situation(complete=False), "Reconciling", "how v1 is doing"),
         (situation(Phase.PROGRESSING), "Ready", "how v2 is doing"),
-        (situation(Phase.FAILED), "Stalled", "not ready within 600 s"),
+        (situation(Phase.ROLLING_BACK), "Stalled", "not ready within 600 s"),
+        (
+            situation(Phase.FAILED),
+            "Stalled",
+            (
+                "not ready within 600 s; change the template, or try again: "
+                "kubectl annotate --overwrite disvc m disvc.serving.kserve.io/retry=m-v2/2"
+            ),
+        ),
         (situation(obstacles=[CONFLICT]), "Stalled", "Service m is not ours"),
         (situation(obstacles=[WEBHOOK]), "Reconciling", "KServe's webhook is down"),
         (situation(replicas=0), "Available", "spec.replicas is 0; scale it up to serve again"),
