@@ -53,7 +53,6 @@ class Story:
 
     async def kubectl(self, *words: str) -> None:
         """Run a command and show it with what it prints."""
-        await asyncio.sleep(0.3)  # what the command before led to is told before the next one
         console.print(f"\n[bold]$ kubectl {' '.join(words)}[/bold]")
         self._since = time.monotonic()
         console.print((await self._plane.kubectl("-n", NAMESPACE, *words)).rstrip(), markup=False)
@@ -68,6 +67,7 @@ class Story:
 
         async with asyncio.timeout(60), self._changed:
             await self._changed.wait_for(is_ready)
+        await asyncio.sleep(0.3)  # the Event about it is told before what comes next
 
     async def until_gone(self, name: str) -> None:
         """Wait until an InferenceService and its Service are gone. Raises `TimeoutError`."""

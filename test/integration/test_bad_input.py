@@ -370,7 +370,7 @@ async def test_a_token_that_expires_is_renewed_and_nobody_notices(
 ) -> None:
     proxy = await make_proxy(control_plane)
     robot = await make_robot(proxy.url, how)
-    await robot.get_token(3)
+    await robot.get_token(15)
     others = await make_others(control_plane, namespace)
     await others.create(*names("a", 20))
     async with watching(robot.kubeconfig, Selection(CONFIG_MAPS, (namespace,))) as program:

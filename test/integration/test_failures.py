@@ -79,9 +79,10 @@ async def test_a_terminal_error_is_told_with_the_key_and_not_tried_again(
     assert len(program.entries("reconcile failed for good")) == 1
 
 
-async def test_a_background_task_that_raises_ends_the_process_with_the_reason_as_its_last_line(
+async def test_a_background_task_that_raises_ends_the_process_with_the_reason_and_the_task_as_its_last_lines(
     start: Callable[[str], Program],
 ) -> None:
     async with start("background") as program:
         assert await program.ended() == 1
-    assert "ZeroDivisionError: a bug in the background" in program.lines[-1]
+    assert "ZeroDivisionError: a bug in the background" in program.lines[-2]
+    assert program.lines[-1] == "raised by runnable Pump"
