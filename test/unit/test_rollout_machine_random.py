@@ -591,6 +591,7 @@ class World:
             del self.members[name]
         for isvc in self.members.values():
             isvc.ready = isvc.serving = True
+        self.deliver()
         self.reconcile_members()
         self.reconcile_services()
         self.reconcile_ingress()
