@@ -414,7 +414,15 @@ class World:
             records[taken.new.ref.name] = taken.new
             self.may_die(0.2)
         after = status(
-            disvc, taken, records, seen, obstacles, "", RoutingDefaults(), now, behind=not self._same(taken.target)
+            disvc,
+            taken,
+            records,
+            seen,
+            obstacles,
+            "",
+            RoutingDefaults(),
+            now,
+            behind=not self._same(taken.target, disvc),
         )
         self._check_claims(disvc, seen, after, records)
         self._check_decision(disvc, seen, taken, now)
@@ -465,12 +473,12 @@ class World:
     def _lost(self, ref: Revision) -> Obstacle:
         return Obstacle("RevisionLost", f"{ref.name} is lost", needs_person=True, retry_seconds=600)
 
-    def _same(self, ref: Revision | None) -> bool:
+    def _same(self, ref: Revision | None, asked: DistributedInferenceService) -> bool:
         """Whether a revision is of the template that is asked for, by what was once recorded of it."""
         if ref is None:
             return False
         record = self.every_record.get(ref.name)
-        return record is not None and same_template(record.template or {}, template_of(self.asked))
+        return record is not None and same_template(record.template or {}, template_of(asked))
 
     # What must hold.
 
@@ -479,7 +487,7 @@ class World:
     ) -> None:
         """What is about to be recorded moves the traffic to nothing that does not serve, and only what was seen is."""
         before = disvc.status
-        if not is_whole(before):
+        if not is_whole(before) or not any(ref.name in self.records for ref in self._live_revisions()):
             return
         update = {
             "phase": taken.phase,
@@ -510,7 +518,7 @@ class World:
             assert now - self.arrived >= timedelta(seconds=strategy.propagation_seconds) or self.by_hand
         elif phases == (Phase.DRAINING, Phase.STABLE):
             assert gates.routed(taken.target, seen, seen.live_routes), "the old revision may have traffic"
-            assert self._is_fit(disvc, seen, taken.target) or not self._same(taken.target), "G3"
+            assert self._is_fit(disvc, seen, taken.target) or not self._same(taken.target, disvc), "G3"
         elif taken.phase is Phase.STABLE and taken.outcome == "Succeeded":
             assert self._is_fit(disvc, seen, taken.target), "stable before it was ready"
 
@@ -555,7 +563,7 @@ class World:
         if said["Ready"].status == "True":
             assert (after.phase, active) == (Phase.STABLE, target)
             assert active is not None
-            assert self._same(active) or disvc.spec != self.asked.spec, "Ready with another template"
+            assert self._same(active, disvc), "Ready with another template"
             assert set(led) == {active.name}
             assert self._is_fit(disvc, seen, active)
             assert wanted
@@ -615,15 +623,15 @@ class World:
         assert self.live == Routes(now.routed.name, now.routed.name if self.wants_ingress else None)
         if end.phase is Phase.FAILED:
             assert said["Stalled"].reason in ("ProgressDeadlineExceeded", "Aborted", "EndpointsLost")
-            assert self._same(end.target_revision) or self.paused
-        elif self.paused and (end.phase is not Phase.STABLE or not self._same(end.target_revision)):
+            assert self._same(end.target_revision, self.asked) or self.paused
+        elif self.paused and (end.phase is not Phase.STABLE or not self._same(end.target_revision, self.asked)):
             assert said["Ready"].reason in ("Paused", end.rollout and end.rollout.reason)
         elif end.phase is Phase.AWAITING_PROMOTION:
             assert self.strategy["promotion"] == "Manual"
-            assert self._same(end.target_revision)
+            assert self._same(end.target_revision, self.asked)
         else:
             assert end.phase is Phase.STABLE
-            assert self._same(end.target_revision)
+            assert self._same(end.target_revision, self.asked)
             assert (said["Ready"].status, said["Available"].status) == (
                 ("True", "True") if now.replicas else ("False",) * 2
             )
