@@ -6,7 +6,7 @@ import asyncio
 import json
 import math
 import os
-import shutil
+import sys
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
     Page = Callable[[str], Coroutine[Any, Any, str]]
 
 pytestmark = pytest.mark.usefixtures("kserve")
+
+JQ = f"""#!{sys.executable}
+import json, sys, jq
+_, name, value, program = sys.argv[1:]  # --argjson NAME VALUE PROGRAM
+print(jq.compile(program, args={{name: json.loads(value)}}).input_text(sys.stdin.read()).text())
+"""
+"""The jq of the Python package, as nobody who runs the tests needs to have the program."""
 
 PAGE = Path(__file__).parents[2] / "docs/how-to/roll-out.md"
 NAME = "iris-rest"
@@ -59,11 +66,12 @@ COMMANDS = list(
 @pytest.fixture
 def page(cluster: Any, tmp_path: Path) -> Page:
     """`await page("promote=")` runs the one command of the page that has this in it, and returns its stdout."""
-    assert shutil.which("jq"), "this page's `undo` needs jq: install it (apt install jq, brew install jq)"
     kubeconfig = yaml.safe_load(cluster.plane.admin.kubeconfig.read_text())
     kubeconfig["contexts"][0]["context"]["namespace"] = cluster.namespace
     (tmp_path / "kubeconfig").write_text(yaml.safe_dump(kubeconfig))
     (tmp_path / "kubectl").symlink_to(binary("kubectl"))
+    (tmp_path / "jq").write_text(JQ)
+    (tmp_path / "jq").chmod(0o755)
     environment = {
         **os.environ,
         "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}",
