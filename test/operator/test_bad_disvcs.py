@@ -189,10 +189,14 @@ async def test_a_status_that_somebody_writes_by_hand_takes_the_traffic_from_nobo
     await write(conditions=[], readyReplicas=7, url="http://elsewhere")
     await cluster.until_ready()
     assert (await cluster.status())["readyReplicas"] == 1
+    active = (await cluster.status())["activeRevision"]
     nowhere = {"name": "m-v7", "number": 7, "hash": "0000000000"}
     await write(activeRevision=nowhere, targetRevision=nowhere)  # Ready stays as it was until the operator has seen it
-    await cluster.until(lambda: is_just_v1(cluster))
-    await cluster.until_ready()
+
+    async def is_found_anew() -> bool:
+        return (await cluster.status()).get("activeRevision") == active and await is_just_v1(cluster)
+
+    await cluster.until(is_found_anew)
     await cluster.set_spec("m", annotations=V2)
     status = await cluster.until_ready()
     assert status["activeRevision"]["name"] == "m-v2"
