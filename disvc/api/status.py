@@ -136,3 +136,10 @@ class DistributedInferenceServiceStatus(Model):
     )
     """Available: the active revision serves. TrafficReady: the routes point where they should. Ready: what the spec
     asks for is rolled out and serves. Reconciling: a rollout is under way. Stalled: a person is needed."""
+
+    @property
+    def revisions(self) -> list[Revision]:
+        """Return the revisions that it names, each once."""
+        previous = self.rollout.previous_revision if self.rollout else None
+        named = (self.active_revision, self.target_revision, previous)
+        return list(dict.fromkeys(revision for revision in named if revision is not None))

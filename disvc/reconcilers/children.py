@@ -12,7 +12,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeGuard, TypeVar
 
 import structlog
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from disvc.rollout.observation import Obstacle
     from disvc.rollout.plan import Plan
     from disvc.runtime import Cache, Client, Object, Resource
+
+T = TypeVar("T")
 
 CONFIRMED_SECONDS: Final = 2.0
 """For how long a look at the server stands for writes: webhooks may take seconds for each."""
@@ -199,16 +201,20 @@ class _Confirmation:
 
 def controlled(cache: Cache[dict[str, Any]], uid: str) -> dict[str, Object[dict[str, Any]]]:
     """Return the objects that an owner controls by name, those being deleted included."""
-    owned = cache.owned_by(uid)
-    return {obj.metadata.name: obj for obj in owned if (c := obj.metadata.controller) and c.uid == uid}
+    return {obj.metadata.name: obj for obj in cache.owned_by(uid) if is_controlled(obj, uid)}
+
+
+def is_controlled(obj: Object[T] | None, uid: str) -> TypeGuard[Object[T]]:
+    """Whether there is an object, and the owner with this UID controls it."""
+    controller = obj.metadata.controller if obj is not None else None
+    return controller is not None and controller.uid == uid
 
 
 def foreign(live: Object[Any], uid: str, name: str) -> Obstacle | None:
     """Return what is in the way where a live object is not a child of the DISVC with this UID and name."""
-    controller = live.metadata.controller
-    if controller is not None and controller.uid == uid:
+    if is_controlled(live, uid):
         return None
-    kind = live.resource.kind
+    controller, kind = live.metadata.controller, live.resource.kind
     if controller is not None and (controller.kind, controller.name) == (DISVCS.kind, name):
         return former_child(kind, live.metadata.name)
     return name_conflict(kind, live.metadata.name)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from disvc.reconcilers.children import Children
+from disvc.reconcilers.children import Children, is_controlled
 from disvc.reconcilers.obstacles import name_conflict
 from disvc.reconcilers.resources import INGRESSES, ISVCS
 from disvc.rollout.ingress import EXACT, ingress
@@ -48,5 +48,4 @@ class Ingresses:
 
     def _has_service(self, disvc: DistributedInferenceService, revision: Revision) -> bool:
         service = self._world.services.get(Key(disvc.metadata.namespace, revision.name))
-        controller = service.metadata.controller if service is not None else None
-        return controller is not None and controller.uid == disvc.metadata.uid
+        return is_controlled(service, disvc.metadata.uid)

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 from importlib import metadata
 from itertools import islice
-from typing import TYPE_CHECKING, Final, Literal, NamedTuple, get_args
+from typing import TYPE_CHECKING, Final, NamedTuple, get_args
 
 from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
+
+from disvc.rollout.machine import Outcome
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,8 +26,6 @@ if TYPE_CHECKING:
 
     from disvc.api.status import Phase
     from disvc.runtime import Key
-
-Outcome = Literal["Succeeded", "Failed", "Superseded", "Aborted"]
 
 MAX_OBJECTS: Final = 10_000
 """Of so many DistributedInferenceServices each has a series of its own."""

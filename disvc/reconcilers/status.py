@@ -24,9 +24,9 @@ from disvc.rollout.inference_service import render, unsupported
 from disvc.rollout.machine import Step, step
 from disvc.rollout.observation import Obstacle
 from disvc.rollout.plan import replicas
-from disvc.rollout.revision import Record, manifest, read
+from disvc.rollout.revision import Record, has_template, manifest, read
 from disvc.rollout.status import PROGRESS_SECONDS, is_urgent, status, summary
-from disvc.rollout.template import same_template, template_hash, template_of
+from disvc.rollout.template import template_hash, template_of
 from disvc.runtime import AlreadyExists, ApiError, Conflict, Key, NotFound, Object, Request, Result
 from disvc.runtime.events import EventRecorder, ObjectReference
 
@@ -80,7 +80,7 @@ class Statuses:
         found: dict[str, Obstacle] = {}
         records = self._world.records(disvc)
         seen = self._observer.observe(disvc, now)
-        for revision in _live(disvc):
+        for revision in disvc.status.revisions:
             if revision.name not in records:
                 found |= await self._restore(key, obj, disvc, revision, records)
         next_step = await self._decide(disvc, records, seen, now, found)
@@ -106,7 +106,7 @@ class Statuses:
             str(elder) if elder else "",
             self._world.routing,
             now,
-            behind=target is None or not _asks_for(disvc, target, records),
+            behind=target is None or not has_template(target, records, template_of(disvc)),
         )
         held_back = await self._write(key, obj, disvc.status, after)
         if held_back is None and (trouble := _new_trouble(disvc.status, after)) is not None:
@@ -296,23 +296,8 @@ class Statuses:
                     continue
 
 
-def _live(disvc: DistributedInferenceService) -> list[Revision]:
-    """Return the revisions that the status names."""
-    recorded = disvc.status
-    previous = recorded.rollout.previous_revision if recorded.rollout else None
-    named = (recorded.active_revision, recorded.target_revision, previous)
-    return list(dict.fromkeys(revision for revision in named if revision is not None))
-
-
 def _is_settled(status: DistributedInferenceServiceStatus) -> bool:
     return any((condition.type, condition.status) == ("Ready", "True") for condition in status.conditions)
-
-
-def _asks_for(disvc: DistributedInferenceService, revision: Revision, records: dict[str, Record]) -> bool:
-    record = records.get(revision.name)
-    if record is None or record.template is None:
-        return revision.hash == template_hash(template_of(disvc))
-    return same_template(record.template, template_of(disvc))
 
 
 def _new_trouble(

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
+from disvc.reconcilers.children import is_controlled
 from disvc.reconcilers.obstacles import Obstacles
 from disvc.reconcilers.resources import DISVCS, Selections
 from disvc.rollout import addresses, ingress, service
@@ -73,10 +74,7 @@ class World:
         return {record.ref.name: record for record in found if record is not None}
 
     def _read(self, disvc: DistributedInferenceService, obj: Object[dict[str, Any]] | None) -> Record | None:
-        if obj is None or obj.metadata.deletion_timestamp:
-            return None
-        controller = obj.metadata.controller
-        if controller is None or controller.uid != disvc.metadata.uid:
+        if not is_controlled(obj, disvc.metadata.uid) or obj.metadata.deletion_timestamp:
             return None
         try:
             return read(obj.decode())
@@ -105,8 +103,7 @@ class World:
 
     def _has_ingress(self, obj: Object[DistributedInferenceService], host: str | None) -> bool:
         route = self.ingresses.get(obj.key)
-        controller = route.metadata.controller if route is not None else None
-        if route is None or controller is None or controller.uid != obj.metadata.uid:
+        if not is_controlled(route, obj.metadata.uid):
             return False
         return any(rule.get("host") == host for rule in route.decode()["spec"].get("rules") or ())
 
@@ -137,15 +134,10 @@ def read_routes(
     route: Object[dict[str, Any]] | None,
 ) -> Routes:
     """Return where Service NAME and Ingress NAME point; what is not this DISVC's points nowhere."""
-
-    def ours(obj: Object[dict[str, Any]] | None) -> dict[str, Any] | None:
-        controller = obj.metadata.controller if obj is not None else None
-        return obj.decode() if obj and controller and controller.uid == disvc.metadata.uid else None
-
-    selecting, routing = ours(stable), ours(route)
+    uid, name = disvc.metadata.uid, disvc.metadata.name
     return Routes(
-        service=service.selected_revision(selecting) if selecting else None,
-        ingress=ingress.backend_revision(routing, disvc.metadata.name) if routing else None,
+        service=service.selected_revision(stable.decode()) if is_controlled(stable, uid) else None,
+        ingress=ingress.backend_revision(route.decode(), name) if is_controlled(route, uid) else None,
     )
 
 

@@ -35,8 +35,8 @@ from disvc.rollout import gates
 from disvc.rollout.inference_service import render
 from disvc.rollout.names import revision_name
 from disvc.rollout.plan import is_whole, replicas
-from disvc.rollout.revision import Record
-from disvc.rollout.template import same_template, template_hash, template_of
+from disvc.rollout.revision import Record, has_template
+from disvc.rollout.template import template_hash, template_of
 from disvc.rollout.words import LOOK_AT
 
 if TYPE_CHECKING:
@@ -98,11 +98,8 @@ class _World:
         return template_of(self.disvc)
 
     def same(self, revision: Revision) -> bool:
-        """Whether a revision has the template that is asked for. By content; by hash where its record is lost."""
-        record = self.records.get(revision.name)
-        if record is None or record.template is None:
-            return revision.hash == template_hash(self.template)
-        return same_template(record.template, self.template)
+        """Whether a revision has the template that is asked for."""
+        return has_template(revision, self.records, self.template)
 
     def ready(self, revision: Revision) -> bool:
         """Return G1 but for its duration."""
@@ -424,10 +421,7 @@ def _target(world: _World) -> tuple[Revision, Record | None]:
     The newest record is taken up where it is just what would be made now: it was made right before a crash, or the
     status was lost. Else a template that comes again gets a new number, and the rendering of its day.
     """
-    status = world.disvc.status
-    rollout = status.rollout
-    recorded = (status.active_revision, status.target_revision, rollout.previous_revision if rollout else None)
-    known = max((revision.number for revision in recorded if revision), default=0)
+    known = max((revision.number for revision in world.disvc.status.revisions), default=0)
     newest = max(world.records.values(), key=lambda record: record.ref.number, default=None)
     if newest is not None and newest.ref.number >= known and newest == _record(world, newest.ref.number):
         return newest.ref, None

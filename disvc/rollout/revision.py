@@ -15,7 +15,7 @@ from pydantic.alias_generators import to_camel
 
 from disvc.api.status import Revision
 from disvc.rollout.names import DISVC_LABEL, GROUP_LABEL, HASH_ANNOTATION
-from disvc.rollout.template import FORMAT_VERSION
+from disvc.rollout.template import FORMAT_VERSION, same_template, template_hash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -60,6 +60,14 @@ def manifest(disvc: DistributedInferenceService, record: Record) -> dict[str, An
             }
         ),
     }
+
+
+def has_template(revision: Revision, records: Mapping[str, Record], template: Mapping[str, Any]) -> bool:
+    """Whether a revision was made from a template. By content; by hash where its record is lost."""
+    record = records.get(revision.name)
+    if record is None or record.template is None:
+        return revision.hash == template_hash(template)
+    return same_template(record.template, template)
 
 
 def _sorted(value: Any) -> Any:
