@@ -1,0 +1,111 @@
+"""What the server serves: one kind under one API version, and what is particular about it.
+
+A `ResourceType` says it all to the rest of the server: paths and names for discovery, the schema, how objects are
+defaulted, prepared and validated (its `Strategy`), and how they are printed. Built-in kinds are declared in
+`disvc.testing.memory.builtin`; a CustomResourceDefinition makes one for each version that it serves.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from datetime import datetime
+
+    from disvc.testing.memory.errors import Cause
+    from disvc.testing.memory.schema import Schema
+
+    Value = dict[str, Any]
+
+__all__ = ["Column", "ResourceType", "Scale", "Strategy"]
+
+
+class Strategy(Protocol):
+    """What is particular about a kind. All methods are pure but for the objects they may change in place.
+
+    The server has already decoded the object, set apiVersion and kind, checked the metadata that every kind has in
+    common, and applied `default` to whatever it read from a request. Objects handed over as `old` must not be changed.
+    """
+
+    def default(self, obj: Value) -> None:
+        """Fill in what the API declares as defaults, in place."""
+        ...
+
+    def prepare_for_create(self, obj: Value) -> None:
+        """Drop what a client may not set (status), and set what the server gives (a clusterIP), in place."""
+        ...
+
+    def prepare_for_update(self, obj: Value, old: Value) -> None:
+        """Keep what an update may not change (status, for kinds with that subresource), in place."""
+        ...
+
+    def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
+        """Return what is wrong with a new object, or with an update of `old`; `subresource` is "" or `status`."""
+        ...
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a Table: a metav1.TableColumnDefinition, and how to get a cell from an object.
+
+    `priority` 0 is shown always, above that only with `-o wide`. `cell` gets the object and the time now.
+    """
+
+    name: str
+    type: str
+    cell: Callable[[Value, datetime], object]
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+@dataclass(frozen=True)
+class Scale:
+    """Where the scale subresource reads and writes: field paths without the leading dot, e.g. `spec.replicas`."""
+
+    spec_replicas: str
+    status_replicas: str
+    label_selector: str = ""
+
+
+@dataclass(frozen=True)
+class ResourceType:
+    """One kind, served under one group and version."""
+
+    group: str
+    """"" for the core group."""
+    version: str
+    kind: str
+    plural: str
+    strategy: Strategy
+    namespaced: bool = True
+    singular: str = ""
+    list_kind: str = ""
+    short_names: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    schema: Schema | None = None
+    """The shape of the whole object; None where anything goes."""
+    has_status: bool = False
+    """Whether there is a status subresource, and so no other way to write the status."""
+    scale: Scale | None = None
+    generation_follows: Callable[[Value], object] | None = None
+    """What of an object makes metadata.generation grow when it changes, None where that is not kept."""
+    columns: Sequence[Column] = ()
+    selectable_fields: Mapping[str, Callable[[Value], str]] = field(default_factory=dict)
+    """Field selectors beside metadata.name and metadata.namespace."""
+    is_custom: bool = False
+    """Whether a CustomResourceDefinition made it."""
+    prunes: bool = True
+    """Whether fields that the schema does not know are dropped."""
+
+    @property
+    def api_version(self) -> str:
+        """Return `group/version`, or just the version in the core group."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def group_resource(self) -> str:
+        """Return `plural.group`, or just the plural in the core group: what messages and discovery say."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
