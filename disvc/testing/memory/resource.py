@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from disvc.testing.memory.formats import dns_subdomain
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["Column", "ResourceType", "Scale", "Strategy"]
+__all__ = ["Column", "Conversion", "ResourceType", "Scale", "Strategy"]
 
 
 class Strategy(Protocol):
@@ -71,6 +73,18 @@ class Scale:
 
 
 @dataclass(frozen=True)
+class Conversion:
+    """How a kind is stored that is kept under another API version than the one it is served under."""
+
+    group: str
+    version: str
+    to_stored: Callable[[Value], Value]
+    """Makes of an object the one to store; apiVersion included, the argument is not changed."""
+    from_stored: Callable[[Value], Value]
+    """Makes of a stored object the one to serve."""
+
+
+@dataclass(frozen=True)
 class ResourceType:
     """One kind, served under one group and version."""
 
@@ -99,6 +113,14 @@ class ResourceType:
     """Whether a CustomResourceDefinition made it."""
     prunes: bool = True
     """Whether fields that the schema does not know are dropped."""
+    stored_as: Conversion | None = None
+    """None where objects are stored as they are served. The plural is the same."""
+    check_name: Callable[[str], Sequence[str]] = dns_subdomain
+    """Returns what is wrong with metadata.name, as the messages of an `Invalid value`."""
+    decode: Callable[[Value], tuple[Value, Sequence[str]]] | None = None
+    """Reads an object of a request as Go's decoder would, and returns it with the paths of fields that it dropped as
+    unknown; raises `Refused` (400) for a value of a wrong type. The argument is not changed. For built-in kinds, whose
+    decoding is stricter than pruning; None where pruning by the schema is all."""
 
     @property
     def api_version(self) -> str:
