@@ -178,7 +178,7 @@ _EMPTY: Final = "must be non-empty"
 
 
 def _longer(value: str, limit: int) -> Messages:
-    return [f"must be no more than {limit} characters"] if len(value.encode()) > limit else []
+    return [f"must be no more than {limit} bytes"] if len(value.encode()) > limit else []
 
 
 def _unlike(value: str, message: str, pattern: str, *examples: str) -> Messages:

@@ -8,7 +8,7 @@ defaulted, prepared and validated (its `Strategy`), and how they are printed. Bu
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Literal, Protocol
 
 from disvc.testing.memory.formats import dns_subdomain
 
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["Column", "Conversion", "ResourceType", "Scale", "Strategy"]
+__all__ = ["ALL_VERBS", "Column", "Conversion", "ResourceType", "Scale", "Strategy"]
+
+ALL_VERBS: Final = frozenset({"create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"})
 
 
 class Strategy(Protocol):
@@ -121,6 +123,18 @@ class ResourceType:
     """Reads an object of a request as Go's decoder would, and returns it with the paths of fields that it dropped as
     unknown; raises `Refused` (400) for a value of a wrong type. The argument is not changed. For built-in kinds, whose
     decoding is stricter than pruning; None where pruning by the schema is all."""
+    verbs: frozenset[str] = ALL_VERBS
+    """What can be done with it; of `ALL_VERBS`."""
+    allows_create_on_update: bool = False
+    """Whether a PUT of an object that is not there creates it."""
+    allows_unconditional_update: bool = True
+    """Whether a PUT need not say a resourceVersion."""
+    answers_deleted_object: bool = False
+    """Whether a DELETE answers with the object that is gone, and not with a Status."""
+    default_propagation: Literal["Background", "Orphan"] = "Background"
+    """What becomes of dependents where a DELETE does not say."""
+    grace_period: Callable[[Value, int | None], int] | None = None
+    """For how many seconds an object is terminating before it goes, given what a DELETE asks for; None: it goes."""
 
     @property
     def api_version(self) -> str:
