@@ -113,7 +113,7 @@ def path_segment(value: str) -> Messages:
 
 def port_name(value: str) -> Messages:
     """Check the name of a port: an IANA_SVC_NAME."""
-    messages = _longer(value, _PORT_NAME_MAX)
+    messages = _longer(value, _PORT_NAME_MAX, "characters")
     if not re.fullmatch("[-a-z0-9]+", value):
         messages.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search("[a-z]", value):
@@ -142,7 +142,7 @@ def environment_name(value: str) -> Messages:
 def config_key(value: str) -> Messages:
     """Check a key of a ConfigMap or of a Secret."""
     is_ = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-    messages = _longer(value, _SUBDOMAIN_MAX)
+    messages = _longer(value, _SUBDOMAIN_MAX, "characters")
     messages += _unlike(value, is_, "[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name")
     if value in {".", ".."}:
         messages.append(f"must not be '{value}'")
@@ -177,8 +177,9 @@ def regex_error(message: str, pattern: str, *examples: str) -> str:
 _EMPTY: Final = "must be non-empty"
 
 
-def _longer(value: str, limit: int) -> Messages:
-    return [f"must be no more than {limit} bytes"] if len(value.encode()) > limit else []
+def _longer(value: str, limit: int, unit: str = "bytes") -> Messages:
+    """Check a length in bytes; `unit` is what the server calls them."""
+    return [f"must be no more than {limit} {unit}"] if len(value.encode()) > limit else []
 
 
 def _unlike(value: str, message: str, pattern: str, *examples: str) -> Messages:
