@@ -42,7 +42,7 @@ def test_a_duration_is_told_in_two_figures(seconds: float, text: str) -> None:
     ("check", "good", "bad", "part"),
     [
         (formats.dns_label, "a-1", "a.b", "must not contain dots"),
-        (formats.dns_label, "a" * 63, "a" * 64, "must be no more than 63 bytes"),
+        (formats.dns_label, "a" * 63, "a" * 64, "must be no more than 63 characters"),
         (formats.dns_subdomain, "a.b-1", "A", "(e.g. 'example.com', regex used for validation is"),
         (formats.wildcard_subdomain, "*.a.b", "a.b", "must start with '*.'"),
         (formats.dns_1035_label, "a1", "1a", "(e.g. 'my-name',  or 'abc-123', regex used for validation is"),

@@ -92,7 +92,7 @@ def label_key(value: str) -> Messages:
         messages.append(f"name part {_EMPTY}")
     messages += [
         f"name part {message}"
-        for message in _longer(name, _LABEL_MAX) + _unlike(name, _LABEL_KEY_IS, _LABEL_KEY, *examples)
+        for message in _longer(name, _LABEL_MAX, "bytes") + _unlike(name, _LABEL_KEY_IS, _LABEL_KEY, *examples)
     ]
     return messages
 
@@ -101,7 +101,7 @@ def label_value(value: str) -> Messages:
     """Check the value of a label."""
     is_ = f"a valid label must be an empty string or {_LABEL_KEY_IS.removeprefix('must ')}"
     pattern = f"({_LABEL_KEY})?"
-    return _longer(value, _LABEL_MAX) + _unlike(value, is_, pattern, "MyValue", "my_value", "12345")
+    return _longer(value, _LABEL_MAX, "bytes") + _unlike(value, is_, pattern, "MyValue", "my_value", "12345")
 
 
 def path_segment(value: str) -> Messages:
@@ -113,7 +113,7 @@ def path_segment(value: str) -> Messages:
 
 def port_name(value: str) -> Messages:
     """Check the name of a port: an IANA_SVC_NAME."""
-    messages = _longer(value, _PORT_NAME_MAX, "characters")
+    messages = _longer(value, _PORT_NAME_MAX)
     if not re.fullmatch("[-a-z0-9]+", value):
         messages.append("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)")
     if not re.search("[a-z]", value):
@@ -142,7 +142,7 @@ def environment_name(value: str) -> Messages:
 def config_key(value: str) -> Messages:
     """Check a key of a ConfigMap or of a Secret."""
     is_ = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
-    messages = _longer(value, _SUBDOMAIN_MAX, "characters")
+    messages = _longer(value, _SUBDOMAIN_MAX)
     messages += _unlike(value, is_, "[-._a-zA-Z0-9]+", "key.name", "KEY_NAME", "key-name")
     if value in {".", ".."}:
         messages.append(f"must not be '{value}'")
@@ -177,7 +177,7 @@ def regex_error(message: str, pattern: str, *examples: str) -> str:
 _EMPTY: Final = "must be non-empty"
 
 
-def _longer(value: str, limit: int, unit: str = "bytes") -> Messages:
+def _longer(value: str, limit: int, unit: str = "characters") -> Messages:
     """Check a length in bytes; `unit` is what the server calls them."""
     return [f"must be no more than {limit} {unit}"] if len(value.encode()) > limit else []
 
