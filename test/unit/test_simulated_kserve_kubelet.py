@@ -12,6 +12,7 @@ from disvc.runtime import Environment, Manager, Resource
 from disvc.testing.clock import VirtualClock, in_virtual_time
 from disvc.testing.kserve.behaviour import Healthy
 from disvc.testing.kserve.kubelet import LEASES, Kubelet, Node
+from disvc.testing.kserve.simulated_pods import SimulatedPods
 from disvc.testing.stub import StubServer
 
 if TYPE_CHECKING:
@@ -30,7 +31,8 @@ async def healthy(pod: Any) -> Behaviour:
 async def kubelet(server: StubServer, termination_seconds: float) -> AsyncIterator[None]:
     manager, stop = Manager(server.transport(), environment=Environment(clock=VirtualClock())), asyncio.Event()
     node = Node(manager.client, "node")
-    Kubelet(manager, node, healthy, termination_seconds=termination_seconds)
+    clock = manager.environment.clock
+    Kubelet(manager, node, SimulatedPods(clock, healthy, termination_seconds=termination_seconds))
     manager.add(node)
     server.put(LEASES, "node", "kube-node-lease", spec={})
     async with asyncio.TaskGroup() as group:

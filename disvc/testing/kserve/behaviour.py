@@ -8,12 +8,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import datetime
 
 
 @dataclass(frozen=True)
 class Running:
-    """A container that runs."""
+    """A container that runs; `container_id` is what its runtime calls it, "" for nothing."""
+
+    container_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -26,11 +31,13 @@ class Waiting:
 
 @dataclass(frozen=True)
 class Terminated:
-    """A container that has ended."""
+    """A container that has ended; where nobody says when it ran, it is when the pod's status tells of it."""
 
     reason: str = "Completed"
     exit_code: int = 0
     message: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
 
 
 ContainerState = Running | Waiting | Terminated

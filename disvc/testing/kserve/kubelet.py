@@ -3,8 +3,8 @@
 What it promises:
 - The node exists and is Ready, and renews its lease, so that kube-controller-manager leaves its pods alone and the
   EndpointSlice controller finds it.
-- A pod gets the node and an IP of its own, then its status by its behaviour, which may change at any time.
-- A pod that is being deleted ends after `termination_seconds`, or after its grace period where that is shorter.
+- A pod gets the node, then an IP of its own and its status, as its runner says that it is.
+- A pod that is being deleted is stopped by its runner, and then taken away.
 
 Deployments, ReplicaSets and EndpointSlices are not its business: they are kube-controller-manager's.
 """
@@ -13,22 +13,17 @@ from __future__ import annotations
 
 import asyncio
 import math
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime import AlreadyExists, Conflict, Controller, NotFound, Resource, Result
 from disvc.runtime.timestamps import micro_time
-from disvc.testing.kserve.behaviour import Behaviour, Healthy, ImageNotPulled, InitFailure
-from disvc.testing.kserve.pod_status import has_storage_initializer, is_ready, pod_status, restarts_of
+from disvc.testing.kserve.pod_status import pod_status
 from disvc.testing.kserve.resources import ISVC_LABEL, PODS, metav1_time
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from disvc.runtime import Client, Manager, Object, Request
     from disvc.testing.kserve.resources import Value
-
-    Choose = Callable[[Object[Any]], Awaitable[Behaviour | None]]
+    from disvc.testing.kserve.runner import Runner
 
 NODES: Final = Resource("v1", "Node", "nodes", namespaced=False)
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
@@ -38,15 +33,6 @@ _LEASE_NAMESPACE: Final = "kube-node-lease"
 _RENEW_SECONDS: Final = 10.0
 """As a kubelet does; kube-controller-manager gives a node up after 50 s."""
 _HOST_IP: Final = "10.0.0.1"
-
-
-@dataclass(frozen=True)
-class _Life:
-    """What the kubelet remembers of a pod: since when it has which behaviour, in the clock's monotonic seconds."""
-
-    behaviour: Behaviour
-    since: float
-    restarts: dict[str, int]
 
 
 class Node:
@@ -97,37 +83,32 @@ class Node:
 
 
 class Kubelet:
-    """Reconciles the pods of the manager's namespaces; `choose` says how a pod behaves (None: as it did)."""
+    """Reconciles the pods of the manager's namespaces; `runner` runs them."""
 
-    def __init__(self, manager: Manager, node: Node, choose: Choose, *, termination_seconds: float) -> None:
+    def __init__(self, manager: Manager, node: Node, runner: Runner) -> None:
         self._client = manager.client
         self._clock = manager.environment.clock
         self._pods = manager.cache(PODS)
         self._node = node
-        self._choose = choose
-        self._termination_seconds = termination_seconds
-        self._lives: dict[str, _Life] = {}
-        self._ending: dict[str, float] = {}
-        self._addresses = 0
+        self._runner = runner
         self._controller = Controller("kubelet", for_=PODS, reconciler=self, needs_leader_election=False)
         manager.add(self._controller)
+        runner.attach(self._controller.queue.add)
 
     def pods_of(self, isvc: str) -> list[Object[Any]]:
         """Return the pods of an ISVC, in the order in which they were first seen."""
         return self._pods.labelled(ISVC_LABEL, isvc)
 
     def look_again(self) -> None:
-        """Ask for every pod's behaviour anew."""
+        """Ask how every pod is."""
         for pod in self._pods:
             self._controller.queue.add(pod.key)
 
     async def reconcile(self, request: Request) -> Result | None:
-        """Bring one pod's status in line with its behaviour."""
+        """Bring one pod's status in line with how the pod is."""
         pod = self._pods.get(request)
         if pod is None:
-            known = {pod.metadata.uid for pod in self._pods}
-            self._lives = {uid: life for uid, life in self._lives.items() if uid in known}
-            self._ending = {uid: since for uid, since in self._ending.items() if uid in known}
+            self._runner.forget(request)
             return None
         try:
             if pod.metadata.deletion_timestamp:
@@ -146,43 +127,25 @@ class Kubelet:
         await self._client.create(BINDINGS, {"metadata": metadata, "target": target})
 
     async def _run(self, pod: Object[Any], value: Value) -> Result | None:
-        life = await self._life(pod, value)
-        stage = life.behaviour.stage(self._clock.monotonic() - life.since)
+        run = await self._runner.run(pod, value)
+        namespace, name = pod.key
+        uid = {"uid": pod.metadata.uid}
+        if not run.annotations.items() <= pod.metadata.annotations.items():
+            await self._client.patch(PODS, name, {"metadata": {**uid, "annotations": dict(run.annotations)}}, namespace)
+        status = pod_status(value, run.stage, run.restarts, (run.ip, _HOST_IP), self._clock.now())
         old = value.get("status") or {}
-        addresses = (old.get("podIP") or self._new_address(), _HOST_IP)
-        status = pod_status(value, stage, life.restarts, addresses, self._clock.now())
         if any(old.get(field, [] if new == [] else None) != new for field, new in status.items()):
-            patch = {"metadata": {"uid": pod.metadata.uid}, "status": status}
-            namespace, name = pod.key
-            await self._client.patch(PODS, name, patch, namespace, subresource="status")
-        return None if math.isinf(stage.seconds) else Result(requeue_after=stage.seconds)
-
-    async def _life(self, pod: Object[Any], value: Value) -> _Life:
-        known = self._lives.get(pod.metadata.uid)
-        behaviour = await self._choose(pod)
-        if behaviour is None:
-            behaviour = known.behaviour if known else Healthy()
-        if isinstance(behaviour, ImageNotPulled | InitFailure) and is_ready(value):
-            behaviour = Healthy()  # it has started, and neither happens to it any more
-        if isinstance(behaviour, InitFailure) and not has_storage_initializer(value):
-            behaviour = Healthy()
-        if known is not None and known.behaviour == behaviour:
-            return known
-        stays_ready = isinstance(behaviour, Healthy) and is_ready(value)
-        since = -math.inf if stays_ready else self._clock.monotonic()
-        life = self._lives[pod.metadata.uid] = _Life(behaviour, since, restarts_of(value))
-        return life
+            await self._client.patch(PODS, name, {"metadata": uid, "status": status}, namespace, subresource="status")
+        return _after(run.stage.seconds)
 
     async def _end(self, pod: Object[Any]) -> Result | None:
         """Let a pod that is being deleted end, and take it away."""
-        uid, now = pod.metadata.uid, self._clock.monotonic()
-        seconds = min(self._termination_seconds, pod.metadata.deletion_grace_period_seconds or 0)
-        left = self._ending.setdefault(uid, now) + seconds - now
+        left = await self._runner.end(pod)
         if left > 0:
-            return Result(requeue_after=left)
-        await self._client.delete(PODS, *reversed(pod.key), uid=uid, grace_period_seconds=0)
+            return _after(left)
+        await self._client.delete(PODS, *reversed(pod.key), uid=pod.metadata.uid, grace_period_seconds=0)
         return None
 
-    def _new_address(self) -> str:
-        self._addresses += 1
-        return f"10.244.{self._addresses // 250 % 250}.{self._addresses % 250 + 1}"
+
+def _after(seconds: float) -> Result | None:
+    return None if math.isinf(seconds) else Result(requeue_after=seconds)

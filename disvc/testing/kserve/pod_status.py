@@ -8,7 +8,7 @@ from disvc.testing.kserve.behaviour import Running, Stage, Terminated, Waiting
 from disvc.testing.kserve.resources import STORAGE_INITIALIZER, metav1_time
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from disvc.testing.kserve.behaviour import ContainerState
@@ -33,7 +33,9 @@ def is_ready(pod: Value) -> bool:
     return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
-def pod_status(pod: Value, stage: Stage, restarts: dict[str, int], addresses: tuple[str, str], now: datetime) -> Value:
+def pod_status(
+    pod: Value, stage: Stage, restarts: Mapping[str, int], addresses: tuple[str, str], now: datetime
+) -> Value:
     """Return the status of a pod in a stage.
 
     Args:
@@ -116,9 +118,11 @@ def _container_status(
     where = f"{container['name']} pod={pod['name']}_{pod['namespace']}({pod['uid']})"
     same_run = old.get("restartCount") == restarts
     last_state = old.get("lastState", {})
-    if last is not None and not (same_run and last_state):
+    if last is not None and not (same_run and last_state and last.started_at is None):
         last_state = _state(last, {}, where, now)
+    container_id = {"containerID": state.container_id} if isinstance(state, Running) and state.container_id else {}
     return {
+        **container_id,
         "name": container["name"],
         "image": container["image"],
         "imageID": "" if isinstance(state, Waiting) else f"simulated/{container['image']}",
@@ -139,7 +143,12 @@ def _state(state: ContainerState, old: Value, where: str, now: datetime) -> Valu
         case Waiting(reason, message):
             message += f"={where}" if reason == "CrashLoopBackOff" else ""
             return {"waiting": {"reason": reason} | ({"message": message} if message else {})}
-        case Terminated(reason, exit_code, message):
-            terminated = {"exitCode": exit_code, "reason": reason, "startedAt": time, "finishedAt": time}
+        case Terminated(reason, exit_code, message, started_at, finished_at):
+            terminated = {
+                "exitCode": exit_code,
+                "reason": reason,
+                "startedAt": metav1_time(started_at or now),
+                "finishedAt": metav1_time(finished_at or now),
+            }
             terminated |= {"message": message} if message else {}
-            return {"terminated": old.get("terminated") or terminated}
+            return {"terminated": (old.get("terminated") if started_at is None else None) or terminated}

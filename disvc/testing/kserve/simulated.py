@@ -26,6 +26,7 @@ from disvc.testing.kserve.kubelet import Kubelet, Node
 from disvc.testing.kserve.resources import INFERENCE_SERVICES, ISVC_LABEL
 from disvc.testing.kserve.routing import Domain
 from disvc.testing.kserve.runtimes import KNOWN, ServingRuntime
+from disvc.testing.kserve.simulated_pods import SimulatedPods
 from disvc.testing.kserve.webhook import Webhook
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
     from disvc.runtime import Object
     from disvc.runtime.transport import Transport
     from disvc.testing.certificates import Credentials
+    from disvc.testing.kserve.runner import Runner
 
 _GRACE_SECONDS = 5.0
 
@@ -54,6 +56,8 @@ class SimulatedKServe:
             refused here as it is where Knative is not installed.
         progress_deadline_seconds: that of KServe's Deployments.
         termination_seconds: how long a pod goes on after its deletion began.
+        runner: what runs the pods in place of behaviours. Then of behaviours only those count that are KServe's own,
+            and `termination_seconds` does not.
 
     """
 
@@ -69,6 +73,7 @@ class SimulatedKServe:
         default_mode: str = "Knative",
         progress_deadline_seconds: int = 600,
         termination_seconds: float = 0.0,
+        runner: Runner | None = None,
     ) -> None:
         self.namespace = namespace
         self._transport = transport
@@ -80,6 +85,7 @@ class SimulatedKServe:
         self._default_mode = default_mode
         self._progress_deadline_seconds = progress_deadline_seconds
         self._termination_seconds = termination_seconds
+        self._runner = runner
         self._certificate = (serving, ca_file)
         self._controller: KServeController | None = None
         self._open = AsyncExitStack()
@@ -178,7 +184,9 @@ class SimulatedKServe:
                 return self._told.get(name)
             return self._behaviour_of(isvc)
 
-        kubelet = Kubelet(manager, node, choose, termination_seconds=self._termination_seconds)
+        clock, seconds = manager.environment.clock, self._termination_seconds
+        runner = self._runner or SimulatedPods(clock, choose, termination_seconds=seconds)
+        kubelet = Kubelet(manager, node, runner)
         manager.add(node)
         async with _running(manager):
             yield kubelet
