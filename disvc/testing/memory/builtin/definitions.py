@@ -1,0 +1,53 @@
+"""The published OpenAPI definitions of the built-in kinds, from the package kubernetes_validate; read once, when asked.
+
+They have what clients see: descriptions, types, how lists merge. What only Go's types have is in `gotypes`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from disvc.testing.memory.schema import Schema
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+__all__ = ["VERSION", "definition_name", "definitions", "schema"]
+
+VERSION: Final = "v1.36.0"
+"""The release of Kubernetes that the definitions are of."""
+
+_KINDS: Final = "x-kubernetes-group-version-kind"
+
+
+@cache
+def definitions() -> Mapping[str, Any]:
+    """Return all definitions by name, as in `io.k8s.api.core.v1.Pod`."""
+    folder = resources.files("kubernetes_validate") / "kubernetes-json-schema" / f"{VERSION}-local"
+    found: Mapping[str, Any] = msgspec.json.decode((folder / "_definitions.json").read_bytes())["$defs"]
+    return found
+
+
+@cache
+def schema(group: str, version: str, kind: str) -> Schema:
+    """Return the schema of a kind. Raises `KeyError` for a kind that Kubernetes does not have."""
+    return Schema(definitions()[definition_name(group, version, kind)], definitions())
+
+
+def definition_name(group: str, version: str, kind: str) -> str:
+    """Return the name of a kind's definition. Raises `KeyError` for a kind that Kubernetes does not have."""
+    return _names()[group, version, kind]
+
+
+@cache
+def _names() -> Mapping[tuple[str, str, str], str]:
+    return {
+        (each["group"], each["version"], each["kind"]): name
+        for name, definition in definitions().items()
+        for each in definition.get(_KINDS, ())
+        if name.endswith(f".{each['version']}.{each['kind']}")
+    }
