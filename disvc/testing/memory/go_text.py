@@ -6,7 +6,7 @@ import json
 import re
 from decimal import Decimal
 
-__all__ = ["json_text", "plain", "quote"]
+__all__ = ["json_text", "plain", "quote", "type_name"]
 
 _ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
 _ESCAPES |= {'"': r"\"", "\\": r"\\"}
@@ -53,6 +53,25 @@ def _general(number: float) -> str:
 
 def _without_exponent(number: float) -> str:
     return f"{Decimal(repr(number)).normalize():f}"
+
+
+def type_name(value: object) -> str:
+    """Return what %T prints of decoded JSON."""
+    match value:
+        case None:
+            return "<nil>"
+        case bool():
+            return "bool"
+        case int():
+            return "int64"
+        case float():
+            return "float64"
+        case str():
+            return "string"
+        case list():
+            return "[]interface {}"
+        case _:
+            return "map[string]interface {}"
 
 
 def json_text(value: object) -> str:

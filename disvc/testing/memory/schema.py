@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     Value = dict[str, Any]
 
@@ -60,6 +60,27 @@ class Schema:
     def items(self) -> Schema | None:
         """Return the schema of a list's items."""
         raw = self.raw.get("items")
+        return self._child(raw) if isinstance(raw, dict) else None
+
+    @cached_property
+    def all_of(self) -> Sequence[Schema]:
+        """Return the schemas that a value must satisfy besides."""
+        return [self._child(raw) for raw in self.raw.get("allOf") or ()]
+
+    @cached_property
+    def any_of(self) -> Sequence[Schema]:
+        """Return the schemas of which a value must satisfy at least one, if there are any."""
+        return [self._child(raw) for raw in self.raw.get("anyOf") or ()]
+
+    @cached_property
+    def one_of(self) -> Sequence[Schema]:
+        """Return the schemas of which a value must satisfy just one, if there are any."""
+        return [self._child(raw) for raw in self.raw.get("oneOf") or ()]
+
+    @cached_property
+    def not_(self) -> Schema | None:
+        """Return the schema that a value must not satisfy."""
+        raw = self.raw.get("not")
         return self._child(raw) if isinstance(raw, dict) else None
 
     def field(self, name: str) -> Schema | None:
