@@ -15,7 +15,6 @@ or the change of an ISVC without awaiting it: `User.call` belongs into `asyncio.
 
 from __future__ import annotations
 
-import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any, Self
 
@@ -28,6 +27,7 @@ from disvc.testing.kserve.routing import Domain
 from disvc.testing.kserve.runtimes import KNOWN, ServingRuntime
 from disvc.testing.kserve.simulated_pods import SimulatedPods
 from disvc.testing.kserve.webhook import Webhook
+from disvc.testing.running import running
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -188,7 +188,7 @@ class SimulatedKServe:
         runner = self._runner or SimulatedPods(clock, choose, termination_seconds=seconds)
         kubelet = Kubelet(manager, node, runner)
         manager.add(node)
-        async with _running(manager):
+        async with running(manager):
             yield kubelet
 
     async def _start_controller(self) -> None:
@@ -201,7 +201,7 @@ class SimulatedKServe:
             default_mode=self._default_mode,
             progress_deadline_seconds=self._progress_deadline_seconds,
         )
-        await self._running.enter_async_context(_running(manager))
+        await self._running.enter_async_context(running(manager))
         self._controller = controller
 
     async def _stop_controller(self) -> None:
@@ -210,19 +210,3 @@ class SimulatedKServe:
 
     def _manager(self, name: str) -> Manager:
         return Manager(self._transport, name=name, namespaces=[self.namespace], grace_seconds=_GRACE_SECONDS)
-
-
-@asynccontextmanager
-async def _running(manager: Manager) -> AsyncIterator[None]:
-    """Run a manager beside the block, from when its caches are filled; raise what it ended with."""
-    stop = asyncio.Event()
-    task = asyncio.create_task(manager.run(stop=stop, handle_signals=False))
-    synced = asyncio.create_task(manager.informers.synced())
-    try:
-        await asyncio.wait([task, synced], return_when=asyncio.FIRST_COMPLETED)
-        if not task.done():
-            yield
-    finally:
-        synced.cancel()
-        stop.set()
-        await task
