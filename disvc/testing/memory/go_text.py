@@ -1,4 +1,4 @@
-"""How Go prints values, as the messages of a kube-apiserver show them: fmt's %v and %q, and encoding/json."""
+"""How Go prints values, as the messages of a kube-apiserver show them: fmt's %v, %#v and %q, and encoding/json."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from decimal import Decimal
 
-__all__ = ["json_text", "plain", "quote", "type_name"]
+__all__ = ["json_text", "plain", "quote", "syntax", "type_name"]
 
 _ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
 _ESCAPES |= {'"': r"\"", "\\": r"\\"}
@@ -32,14 +32,35 @@ def _quoted(character: str) -> str:
 
 
 def plain(value: object) -> str:
-    """Return what %v prints of a boolean, an int64, a float64 or a string."""
+    """Return what %v prints of decoded JSON."""
     match value:
+        case None:
+            return "<nil>"
         case bool():
             return "true" if value else "false"
+        case dict():
+            return f"map[{' '.join(f'{key}:{plain(value[key])}' for key in sorted(value))}]"
+        case list():
+            return f"[{' '.join(map(plain, value))}]"
         case float():
             return _general(value)
         case _:
             return str(value)
+
+
+def syntax(value: object) -> str:
+    """Return what %#v prints of decoded JSON."""
+    match value:
+        case None:
+            return "interface {}(nil)"
+        case str():
+            return quote(value)
+        case dict():
+            pairs = ", ".join(f"{quote(key)}:{syntax(value[key])}" for key in sorted(value))
+            return f"map[string]interface {{}}{{{pairs}}}"
+        case list():
+            return f"[]interface {{}}{{{', '.join(map(syntax, value))}}}"
+    return plain(value)
 
 
 def _general(number: float) -> str:
