@@ -65,13 +65,13 @@ class Refused(Exception):
             "metadata": {},
             "status": "Failure",
             "message": self.message,
-            "reason": self.reason,
         }
-        details = dict(self.details or {})
+        if self.reason:
+            status["reason"] = self.reason
+        if self.details is not None:
+            status["details"] = dict(self.details)
         if self.retry_after_seconds is not None:
-            details["retryAfterSeconds"] = self.retry_after_seconds
-        if details:
-            status["details"] = details
+            status.setdefault("details", {})["retryAfterSeconds"] = self.retry_after_seconds
         return status | {"code": self.code}
 
 
