@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory.apply import elements
 from disvc.testing.memory.apply.values import InvalidItemError, element_of
-from disvc.testing.memory.go_text import plain, syntax
+from disvc.testing.memory.go_text import plain, syntax, type_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -79,7 +79,7 @@ def _misfit(kind: Scalar, value: object) -> str:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     match kind:
         case "numeric" if not is_number:
-            return f"expected numeric (int or float), got {_go_type(value)}"
+            return f"expected numeric (int or float), got {type_name(value)}"
         case "string" if not isinstance(value, str):
             return f"expected string, got &value.valueUnstructured{{Value:{syntax(value)}}}"
         case "boolean" if not isinstance(value, bool):
@@ -87,14 +87,3 @@ def _misfit(kind: Scalar, value: object) -> str:
         case "untyped" if isinstance(value, dict | list):
             return f"expected any scalar, got &{{{plain(value)}}}"
     return ""
-
-
-def _go_type(value: object) -> str:
-    match value:
-        case bool():
-            return "bool"
-        case str():
-            return "string"
-        case dict():
-            return "map[string]interface {}"
-    return "[]interface {}"
