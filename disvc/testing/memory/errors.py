@@ -12,9 +12,27 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from disvc.testing.memory.resource import ResourceType
+
     Value = dict[str, Any]
 
-__all__ = ["Cause", "Refused"]
+__all__ = [
+    "Cause",
+    "Refused",
+    "already_exists",
+    "bad_request",
+    "conflict",
+    "expired",
+    "forbidden",
+    "internal",
+    "invalid",
+    "method_not_allowed",
+    "no_unique_name",
+    "not_found",
+    "too_new",
+    "unknown_path",
+    "unsupported_media_type",
+]
 
 
 @dataclass(frozen=True)
@@ -49,6 +67,7 @@ class Refused(Exception):
         *,
         details: Value | None = None,
         retry_after_seconds: int | None = None,
+        continue_token: str = "",
     ) -> None:
         super().__init__(message)
         self.code = code
@@ -56,13 +75,14 @@ class Refused(Exception):
         self.message = message
         self.details = details
         self.retry_after_seconds = retry_after_seconds
+        self.continue_token = continue_token
 
     def status(self) -> Value:
         """Return the metav1.Status as JSON."""
         status: Value = {
             "kind": "Status",
             "apiVersion": "v1",
-            "metadata": {},
+            "metadata": {"continue": self.continue_token} if self.continue_token else {},
             "status": "Failure",
             "message": self.message,
         }
@@ -87,3 +107,88 @@ def invalid(group: str, kind: str, name: str, causes: Sequence[Cause]) -> Refuse
         f'{of} "{name}" is invalid: {listed}',
         details={key: value for key, value in details.items() if value},
     )
+
+
+def not_found(resource: ResourceType, name: str) -> Refused:
+    """Return the 404 of an object that is not there."""
+    return Refused(404, "NotFound", f'{resource.group_resource} "{name}" not found', details=_details(resource, name))
+
+
+def unknown_path() -> Refused:
+    """Return the 404 of a path that leads nowhere, as clients show it."""
+    return Refused(404, "NotFound", "the server could not find the requested resource", details={})
+
+
+def already_exists(resource: ResourceType, name: str, *, is_terminating: bool = False) -> Refused:
+    """Return the 409 of a name that is taken."""
+    message = f'{resource.group_resource} "{name}" already exists'
+    if is_terminating:
+        message = f"object is being deleted: {message}"
+    return Refused(409, "AlreadyExists", message, details=_details(resource, name))
+
+
+def no_unique_name(resource: ResourceType, name: str) -> Refused:
+    """Return the 409 of a generateName for which every name tried is taken."""
+    message = (
+        f'{resource.group_resource} "{name}" already exists, '
+        "the server was not able to generate a unique name for the object"
+    )
+    return Refused(409, "AlreadyExists", message, details=_details(resource, name), retry_after_seconds=1)
+
+
+def conflict(resource: ResourceType, name: str, why: str) -> Refused:
+    """Return the 409 of a precondition that does not hold."""
+    message = f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}'
+    return Refused(409, "Conflict", message, details=_details(resource, name))
+
+
+def bad_request(message: str) -> Refused:
+    """Return the 400 of a request that cannot be read."""
+    return Refused(400, "BadRequest", message)
+
+
+def forbidden(resource: ResourceType, name: str, why: str) -> Refused:
+    """Return the 403 of what admission does not let through; the name is "" for a collection."""
+    what = f'{resource.group_resource} "{name}"' if name else resource.group_resource
+    return Refused(403, "Forbidden", f"{what} is forbidden: {why}", details=_details(resource, name))
+
+
+def method_not_allowed() -> Refused:
+    """Return the 405 of a path that is served, by other methods."""
+    return Refused(
+        405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={}
+    )
+
+
+def expired(message: str, *, continue_token: str = "") -> Refused:
+    """Return the 410 of a state that is not kept any more, and how to go on with a list all the same."""
+    return Refused(410, "Expired", message, continue_token=continue_token)
+
+
+def unsupported_media_type(supported: Sequence[str]) -> Refused:
+    """Return the 415 of a body in a format that is not understood."""
+    listed = ", ".join(supported)
+    return Refused(
+        415,
+        "UnsupportedMediaType",
+        f"the body of the request was in an unknown format - accepted media types include: {listed}",
+    )
+
+
+def too_new(revision: int, current: int) -> Refused:
+    """Return the 504 of a resourceVersion that is yet to come."""
+    cause = {"reason": "ResourceVersionTooLarge", "message": "Too large resource version"}
+    message = f"Timeout: Too large resource version: {revision}, current: {current}"
+    return Refused(504, "Timeout", message, details={"causes": [cause]}, retry_after_seconds=1)
+
+
+def internal(message: str) -> Refused:
+    """Return the 500 of what went wrong on the server's side."""
+    return Refused(
+        500, "InternalError", f"Internal error occurred: {message}", details={"causes": [{"message": message}]}
+    )
+
+
+def _details(resource: ResourceType, name: str) -> Value:
+    details = {"name": name, "group": resource.group, "kind": resource.plural}
+    return {key: value for key, value in details.items() if value}

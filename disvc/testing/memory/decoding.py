@@ -1,0 +1,124 @@
+"""Reading the body of a request as an object: JSON or YAML, strictly where the client wants to be told of mistakes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import yaml
+
+from disvc.testing.memory import errors
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from disvc.testing.memory.requests import Call
+
+    Value = dict[str, Any]
+
+__all__ = ["JSON", "YAML", "duplicates", "media_type", "read_body", "read_object"]
+
+JSON: Final = "application/json"
+YAML: Final = "application/yaml"
+_SUPPORTED: Final = (JSON, YAML, "application/vnd.kubernetes.protobuf")
+_KEY_END: Final = re.compile(rb'"\s*:')
+
+
+def media_type(call: Call) -> str:
+    """Return the Content-Type without parameters, "" where there is none."""
+    return call.request.headers.get("content-type", "").partition(";")[0].strip()
+
+
+def read_body(call: Call) -> tuple[Any, list[str]]:
+    """Return what the body says, and the paths of fields that it says twice. Raises `Refused` (415) or `ValueError`."""
+    kind = media_type(call) or JSON
+    if kind == YAML:
+        return yaml.safe_load(call.request.body), []
+    if kind != JSON:
+        raise errors.unsupported_media_type(_SUPPORTED)
+    value = msgspec.json.decode(call.request.body)
+    return value, duplicates(call.request.body, value)
+
+
+def read_object(call: Call, validation: str) -> Value:
+    """Return the object of a create or an update, of the call's kind and version, with its known fields only.
+
+    `validation` is the request's fieldValidation. Raises `Refused` (400, 415).
+    """
+    resource = call.resource
+    try:
+        value, twice = read_body(call)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise errors.bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
+            f"json parse error: {error}"
+        ) from error
+    if not isinstance(value, dict):
+        raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind})")
+    return known(call, value, validation, [f'duplicate field "{path}"' for path in twice])
+
+
+def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Value:
+    """Return an object with the fields that the call's kind has, and tell of mistakes in it. Raises `Refused` (400)."""
+    resource = call.resource
+    kind, version = given.get("kind") or resource.kind, given.get("apiVersion") or resource.api_version
+    if version != resource.api_version:
+        raise errors.bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+        )
+    if kind != resource.kind:
+        raise errors.bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
+    obj: Value = {**given, "kind": kind, "apiVersion": version}
+    if resource.decode is not None:
+        obj, dropped = resource.decode(obj)
+        mistakes = [*mistakes, *(f'unknown field "{path}"' for path in dropped)]
+    report(call, validation, mistakes)
+    obj["metadata"] = dict(obj.get("metadata") or {})
+    return obj
+
+
+def report(call: Call, validation: str, mistakes: list[str]) -> None:
+    """Warn of mistakes in an object, or refuse it for them (400), as the request's fieldValidation wants it."""
+    if validation == "Strict" and mistakes:
+        listed = ", ".join(mistakes)
+        text = f'{call.resource.kind} in version "{call.resource.version}" cannot be handled as a {call.resource.kind}'
+        raise errors.bad_request(f"{text}: strict decoding error: {listed}")
+    if validation == "Warn":
+        call.warnings += mistakes
+
+
+def duplicates(body: bytes, value: Any) -> list[str]:
+    """Return the paths of the fields that JSON says twice, given what it decodes to.
+
+    Every key in the text ends in a quote and a colon. Where there are no more of these than keys in the value, which
+    is told in no time, none of them can have come twice.
+    """
+    if len(_KEY_END.findall(body)) == _count_keys(value):
+        return []
+    return list(_duplicates(json.loads(body, object_pairs_hook=_Pairs), ""))
+
+
+class _Pairs(list[tuple[str, Any]]):
+    """An object as it is written, with keys that come twice."""
+
+
+def _count_keys(value: Any) -> int:
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_keys, value.values()))
+    return sum(map(_count_keys, value)) if isinstance(value, list) else 0
+
+
+def _duplicates(value: Any, path: str) -> Iterator[str]:
+    if isinstance(value, _Pairs):
+        seen: set[str] = set()
+        for name, item in value:
+            at = f"{path}.{name}" if path else name
+            if name in seen:
+                yield at
+            seen.add(name)
+            yield from _duplicates(item, at)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _duplicates(item, f"{path}[{index}]")

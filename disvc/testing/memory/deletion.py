@@ -1,0 +1,192 @@
+"""delete and deletecollection: gone at once, or terminating until grace period and finalizers let it go.
+
+As in k8s.io/apiserver, pkg/registry/rest/delete.go and pkg/registry/generic/registry/store.go.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from disvc.testing.memory import decoding, errors
+from disvc.testing.memory.answers import list_answer, object_answer, value_answer
+from disvc.testing.memory.metadata import FOREGROUND, ORPHAN
+from disvc.testing.memory.options import DeleteOptions, ListOptions
+from disvc.testing.memory.reading import selected_range
+from disvc.testing.memory.selectors import selector
+from disvc.testing.memory.store import Version
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from disvc.runtime.environment import Environment
+    from disvc.runtime.transport import Answer
+    from disvc.testing.memory.requests import Call
+    from disvc.testing.memory.resource import ResourceType
+    from disvc.testing.memory.store import Store
+
+    Value = dict[str, Any]
+
+__all__ = ["Deleter", "is_due"]
+
+
+class Deleter:
+    """Carries out deletes."""
+
+    def __init__(self, store: Store, environment: Environment) -> None:
+        self._store = store
+        self._environment = environment
+
+    async def delete(self, call: Call) -> Answer:
+        """Delete one object, or begin to."""
+        options = _options(call)
+        current = self._store.of(call.resource).get(call.key())
+        if current is None:
+            raise errors.not_found(call.resource, call.name)
+        last, is_gone = self._delete(call.resource, current, options)
+        if not is_gone:
+            return object_answer(call, last, 202 if options.accepted else 200)
+        if call.resource.answers_deleted_object:
+            return object_answer(call, last)
+        return value_answer(call, _gone(call.resource, last))
+
+    async def delete_collection(self, call: Call) -> Answer:
+        """Delete all objects of a selection; the answer is how they were."""
+        wanted = ListOptions.read(call.request.query)
+        options = _options(call)
+        chosen = selector(call.resource, wanted.label_selector, wanted.field_selector)
+        found = self._store.of(call.resource).at(self._store.revision, *selected_range(call, chosen))
+        seen: Sequence[Version] = [
+            version
+            for version in (version.seen_as(call.resource) for version in found)
+            if chosen.matches is None or chosen.matches(version.value)
+        ]
+        for version in seen:
+            self._delete(call.resource, version, options)
+        return list_answer(call, {"resourceVersion": str(self._store.revision)}, seen)
+
+    def _delete(self, resource: ResourceType, version: Version, options: DeleteOptions) -> tuple[Version, bool]:
+        """Delete an object, and return its last version and whether it is gone."""
+        current = version.seen_as(resource)
+        old = current.value["metadata"]
+        _check_preconditions(resource, old, options)
+        changed = self._terminating(resource, current.value, options)
+        if changed is None:
+            return current, resource.answers_deleted_object or "deletionTimestamp" in old
+        if changed["metadata"].get("finalizers") or changed["metadata"].get("deletionGracePeriodSeconds"):
+            if changed["metadata"] == old:
+                return current, False
+            if options.dry_run:
+                return Version(resource, current.key, changed, current.revision), False
+            return self._store.put(resource, current.key, changed), False
+        if options.dry_run:
+            return current, True
+        return self._store.remove(resource, current.key), True
+
+    def _terminating(self, resource: ResourceType, obj: Value, options: DeleteOptions) -> Value | None:
+        """Return the object as it is once it is being deleted; None where that goes on already and stays as it is."""
+        old = obj["metadata"]
+        asked = options.grace_period_seconds
+        asked = 1 if asked is not None and asked < 0 else asked
+        grace = 0
+        meta = dict(old)
+        now = self._environment.clock.now()
+        if resource.grace_period is not None and old.get("deletionGracePeriodSeconds") != 0:
+            if "deletionTimestamp" in old:
+                left = old["deletionGracePeriodSeconds"]
+                if asked is None or asked >= left:
+                    return None
+                return {**obj, "metadata": _sooner(meta, asked, now)}
+            grace = resource.grace_period(obj, asked)
+        finalizers = _finalizers(resource, old, options)
+        if finalizers:
+            meta["finalizers"] = finalizers
+        else:
+            meta.pop("finalizers", None)
+        if finalizers or grace:
+            if "deletionTimestamp" not in old:
+                meta["deletionTimestamp"] = _text(now + timedelta(seconds=grace))
+                if old.get("generation"):
+                    meta["generation"] = old["generation"] + 1
+            meta["deletionGracePeriodSeconds"] = grace
+        return {**obj, "metadata": meta}
+
+
+def is_due(obj: Value, old: Value) -> bool:
+    """Return whether an update makes a terminating object go: it takes the last finalizer, and no grace is left."""
+    before = old["metadata"]
+    return (
+        "deletionTimestamp" in before
+        and not obj["metadata"].get("finalizers")
+        and not before.get("deletionGracePeriodSeconds")
+    )
+
+
+def _options(call: Call) -> DeleteOptions:
+    if not call.request.body:
+        return DeleteOptions.of_query(call.request.query)
+    try:
+        given, _ = decoding.read_body(call)
+        if not isinstance(given, dict):
+            raise ValueError(f"DeleteOptions expected, not {given!r}")
+    except (ValueError, RecursionError) as error:
+        raise errors.bad_request(str(error)) from error
+    return DeleteOptions.read(given)
+
+
+def _check_preconditions(resource: ResourceType, meta: Value, options: DeleteOptions) -> None:
+    """Check what the client believes the object to be. Raises `Refused` (409), which names the kind, as the server."""
+    what = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
+    details = {"name": meta["name"], "group": resource.group, "kind": resource.kind}
+    if options.uid is not None and options.uid != meta["uid"]:
+        why = (
+            f"the UID in the precondition ({options.uid}) does not match the UID in record ({meta['uid']}). "
+            "The object might have been deleted and then recreated"
+        )
+    elif options.resource_version is not None and options.resource_version != meta["resourceVersion"]:
+        why = (
+            f"the ResourceVersion in the precondition ({options.resource_version}) does not match the ResourceVersion "
+            f"in record ({meta['resourceVersion']}). The object might have been modified"
+        )
+    else:
+        return
+    message = f'Operation cannot be fulfilled on {what} "{meta["name"]}": {why}'
+    details = {key: value for key, value in details.items() if value}
+    raise errors.Refused(409, "Conflict", message, details=details)
+
+
+def _finalizers(resource: ResourceType, meta: Value, options: DeleteOptions) -> list[str]:
+    """Return the finalizers with those that the garbage collector waits for, as the policy of the delete wants it."""
+    names = meta.get("finalizers") or []
+    policy = options.propagation
+    if not policy:
+        marks = {ORPHAN: "Orphan", FOREGROUND: "Foreground"}
+        policy = next((marks[name] for name in names if name in marks), resource.default_propagation)
+    kept = [name for name in names if name not in (ORPHAN, FOREGROUND)]
+    match policy:
+        case "Orphan":
+            return [*kept, ORPHAN]
+        case "Foreground":
+            return [*kept, FOREGROUND]
+        case _:
+            return kept
+
+
+def _sooner(meta: Value, seconds: int, now: datetime) -> Value:
+    """Return metadata whose grace period is shortened, though its end is not moved into the past."""
+    given = datetime.strptime(meta["deletionTimestamp"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    end = given + timedelta(seconds=seconds - meta["deletionGracePeriodSeconds"])
+    if end < now:
+        end, seconds = now, min(seconds, 1)
+    return {**meta, "deletionTimestamp": _text(end), "deletionGracePeriodSeconds": seconds}
+
+
+def _gone(resource: ResourceType, last: Version) -> Value:
+    meta = last.value["metadata"]
+    details = {"name": meta["name"], "group": resource.group, "kind": resource.plural, "uid": meta["uid"]}
+    details = {key: value for key, value in details.items() if value}
+    return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
+
+
+def _text(instant: datetime) -> str:
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
