@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from disvc.runtime import Client
-from disvc.testing.kserve.events import EVENTS, Recorder
+from disvc.testing.event_recorder import EVENTS, Recorder
 from disvc.testing.kserve.resources import INFERENCE_SERVICES
 from disvc.testing.stub import StubServer
 
@@ -26,7 +26,7 @@ def events(server: StubServer) -> list[Value]:
 
 async def test_what_is_said_again_is_counted() -> None:
     server = StubServer()
-    recorder, about = Recorder(Client(server.transport())), isvc(server)
+    recorder, about = Recorder(Client(server.transport()), "kserve"), isvc(server)
     for message in ("one", "two", "one", "one"):
         await recorder.event(about, "Warning", "InternalError", message)
     assert [(event["message"], event["count"]) for event in events(server)] == [("one", 3), ("two", 1)]
@@ -34,7 +34,7 @@ async def test_what_is_said_again_is_counted() -> None:
 
 async def test_an_event_that_has_expired_is_made_again() -> None:
     server = StubServer()
-    recorder, about = Recorder(Client(server.transport())), isvc(server)
+    recorder, about = Recorder(Client(server.transport()), "kserve"), isvc(server)
     await recorder.event(about, "Normal", "Ready", "ready")
     server.remove(EVENTS, events(server)[0]["metadata"]["name"], "test")
     await recorder.event(about, "Normal", "Ready", "ready")

@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime import Key, NotFound
 from disvc.runtime.errors import api_error
+from disvc.testing.controllers.kinds import DEPLOYMENTS, SERVICES
 from disvc.testing.kserve.dry_run import dry_run
-from disvc.testing.kserve.resources import (
-    AUTOSCALER_CLASS,
-    AUTOSCALERS,
-    DEPLOYMENTS,
-    INGRESSES,
-    ISVC_LABEL,
-    SERVICES,
-)
+from disvc.testing.kserve.resources import AUTOSCALER_CLASS, AUTOSCALERS, INGRESSES, ISVC_LABEL
 
 if TYPE_CHECKING:
     from collections.abc import Callable

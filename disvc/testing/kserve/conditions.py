@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, Literal
 
-from disvc.testing.kserve.resources import metav1_time
+from disvc.runtime.timestamps import metav1_time
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -21,22 +21,20 @@ from disvc.runtime import (
     TerminalError,
     Watch,
 )
+from disvc.testing.controllers.kinds import DEPLOYMENTS, PODS, SERVICES
+from disvc.testing.event_recorder import Recorder
 from disvc.testing.kserve import routing, storage, workload
 from disvc.testing.kserve.admission import storage_uri
 from disvc.testing.kserve.behaviour import Silent, UnknownRuntime, UnsupportedStorage
 from disvc.testing.kserve.children import Children
 from disvc.testing.kserve.conditions import INGRESS_READY, PREDICTOR_READY, READY, STOPPED, Conditions
-from disvc.testing.kserve.events import Recorder
 from disvc.testing.kserve.resources import (
     AUTOSCALERS,
     DEPLOYMENT_MODE,
-    DEPLOYMENTS,
     FINALIZER,
     INFERENCE_SERVICES,
     INGRESSES,
     ISVC_LABEL,
-    PODS,
-    SERVICES,
     is_stopped,
 )
 from disvc.testing.kserve.runtimes import NoRuntime, select
@@ -80,7 +78,7 @@ class KServeController:
         self._client = manager.client
         self._clock = manager.environment.clock
         self._children = Children(manager)
-        self._events = Recorder(manager.client)
+        self._events = Recorder(manager.client, "v1beta1Controllers")
         self._isvcs = manager.cache(INFERENCE_SERVICES)
         self._pods = manager.cache(PODS)
         self._runtimes = runtimes

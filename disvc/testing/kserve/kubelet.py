@@ -16,9 +16,10 @@ import math
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime import AlreadyExists, Conflict, Controller, NotFound, Resource, Result
-from disvc.runtime.timestamps import micro_time
+from disvc.runtime.timestamps import metav1_time, micro_time
+from disvc.testing.controllers.kinds import PODS
 from disvc.testing.kserve.pod_status import pod_status
-from disvc.testing.kserve.resources import ISVC_LABEL, PODS, metav1_time
+from disvc.testing.kserve.resources import ISVC_LABEL
 
 if TYPE_CHECKING:
     from disvc.runtime import Client, Manager, Object, Request

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from disvc.runtime.timestamps import metav1_time
 from disvc.testing.kserve.behaviour import Running, Stage, Terminated, Waiting
-from disvc.testing.kserve.resources import STORAGE_INITIALIZER, metav1_time
+from disvc.testing.kserve.resources import STORAGE_INITIALIZER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

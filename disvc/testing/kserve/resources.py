@@ -2,23 +2,16 @@
 
 from __future__ import annotations
 
-from datetime import UTC
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from disvc.runtime import Resource
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 Value = dict[str, Any]
 """A decoded object, or a part of one."""
 
 INFERENCE_SERVICES: Final = Resource("serving.kserve.io/v1beta1", "InferenceService", "inferenceservices")
-DEPLOYMENTS: Final = Resource("apps/v1", "Deployment", "deployments")
-SERVICES: Final = Resource("v1", "Service", "services")
 INGRESSES: Final = Resource("networking.k8s.io/v1", "Ingress", "ingresses")
 AUTOSCALERS: Final = Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers")
-PODS: Final = Resource("v1", "Pod", "pods")
 
 GROUP: Final = "serving.kserve.io"
 ISVC_LABEL: Final = f"{GROUP}/inferenceservice"
@@ -37,8 +30,3 @@ STORAGE_INITIALIZER: Final = "storage-initializer"
 def is_stopped(isvc: Value) -> bool:
     """Whether a person asked for the ISVC's workload to be taken away."""
     return str((isvc["metadata"].get("annotations") or {}).get(STOP)).lower() == "true"
-
-
-def metav1_time(instant: datetime) -> str:
-    """Return an aware time as a metav1.Time: RFC 3339 in UTC, in whole seconds."""
-    return instant.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,9 +15,10 @@ import msgspec
 from aiohttp import web
 
 from disvc.runtime import NotFound, Resource
+from disvc.testing.controllers.kinds import PODS
 from disvc.testing.kserve import admission
 from disvc.testing.kserve.dry_run import dry_run
-from disvc.testing.kserve.resources import FORMAT_ANNOTATION, INFERENCE_SERVICES, ISVC_LABEL, PODS
+from disvc.testing.kserve.resources import FORMAT_ANNOTATION, INFERENCE_SERVICES, ISVC_LABEL
 from disvc.testing.listener import LOOPBACK, Listener
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Events as client-go's older recorder writes them: core/v1, counted up where they repeat.
 
-KServe uses that recorder, so its Events have `involvedObject`, `source`, `count` and the two timestamps, where those
-of `disvc.runtime.events` have `regarding`, `reportingController` and a series.
+KServe and kube-controller-manager use that recorder, so their Events have `involvedObject`, `source`, `count` and the
+two timestamps, where those of `disvc.runtime.events` have `regarding`, `reportingController` and a series.
 """
 
 from __future__ import annotations
@@ -9,23 +9,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime import NotFound, Resource
-from disvc.testing.kserve.resources import metav1_time
+from disvc.runtime.timestamps import metav1_time
 
 if TYPE_CHECKING:
     from disvc.runtime import Client, Object
-    from disvc.testing.kserve.resources import Value
+    from disvc.testing.controllers.kinds import Value
 
 EVENTS: Final = Resource("v1", "Event", "events")
 
-_SOURCE: Final = "v1beta1Controllers"
 _LONGEST_MESSAGE: Final = 1024
 
 
 class Recorder:
-    """Writes Events about ISVCs."""
+    """Writes Events in the name of a component, as `source` and `reportingComponent` say."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, source: str) -> None:
         self._client = client
+        self._source = source
         self._known: dict[tuple[str, ...], tuple[str, int]] = {}
 
     async def event(self, obj: Object[Any], kind: str, reason: str, message: str) -> None:
@@ -60,8 +60,8 @@ class Recorder:
             "type": kind,
             "reason": reason,
             "message": message,
-            "source": {"component": _SOURCE},
-            "reportingComponent": _SOURCE,
+            "source": {"component": self._source},
+            "reportingComponent": self._source,
             "reportingInstance": "",
             "count": 1,
             "firstTimestamp": now,
