@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from disvc.testing.memory.builtin import gotypes
+from disvc.testing.memory.builtin import defaults, gotypes
 from disvc.testing.memory.builtin.decoding import decoder, zero
 from disvc.testing.memory.builtin.definitions import definition_name, schema
 from disvc.testing.memory.resource import ResourceType
@@ -26,11 +26,13 @@ class BuiltinStrategy:
     """
 
     def __init__(self, definition: str) -> None:
+        self._definition = definition
         status = (gotypes.struct_fields(definition) or {}).get("status")
         self._status = None if status is None else status.type
 
     def default(self, obj: Value) -> None:
-        """Fill in defaults; there are none."""
+        """Fill in what Kubernetes defaults by type, see `defaults`."""
+        defaults.apply(self._definition, obj)
 
     def prepare_for_create(self, obj: Value) -> None:
         """Empty the status."""
