@@ -6,7 +6,7 @@ import json
 import re
 from decimal import Decimal
 
-__all__ = ["json_text", "plain", "quote", "syntax", "type_name"]
+__all__ = ["json_kind", "json_text", "plain", "quote", "syntax", "type_name"]
 
 _ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
 _ESCAPES |= {'"': r"\"", "\\": r"\\"}
@@ -93,6 +93,22 @@ def type_name(value: object) -> str:
             return "[]interface {}"
         case _:
             return "map[string]interface {}"
+
+
+def json_kind(value: object) -> str:
+    """Return what encoding/json calls a kind of JSON value."""
+    match value:
+        case None:
+            return "null"
+        case bool():
+            return "bool"
+        case str():
+            return "string"
+        case dict():
+            return "object"
+        case list():
+            return "array"
+    return "number"
 
 
 def json_text(value: object) -> str:
