@@ -13,6 +13,7 @@ from disvc.testing.memory import causes
 from disvc.testing.memory.go_text import plain, type_name
 from disvc.testing.memory.structural.correlation import Correlation
 from disvc.testing.memory.structural.defaulting import default
+from disvc.testing.memory.structural.embedded import problems
 from disvc.testing.memory.structural.list_types import duplicates
 from disvc.testing.memory.structural.validation import Validator
 
@@ -84,6 +85,7 @@ class CustomStrategy:
                 *self._validator.validate(obj, correlation=correlation),
                 *self._scale_causes(obj, of_spec=True),
                 *self._scale_causes(obj, of_spec=False),
+                *problems(obj, self._schema),
             ]
         if old is None or not any(duplicates(old, self._schema)):
             found += duplicates(obj, self._schema)

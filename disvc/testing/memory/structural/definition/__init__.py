@@ -1,0 +1,5 @@
+"""CustomResourceDefinitions: what is wrong with one, what is filled in, and which resources it makes."""
+
+from disvc.testing.memory.structural.definition.types import resource_types
+
+__all__ = ["resource_types"]
