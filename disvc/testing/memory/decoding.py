@@ -18,12 +18,34 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["JSON", "YAML", "duplicates", "media_type", "read_body", "read_object"]
+__all__ = [
+    "APPLY_PATCH",
+    "YAMLLoader",
+    "check_name",
+    "check_namespace",
+    "duplicates",
+    "known",
+    "media_type",
+    "read_body",
+    "read_object",
+    "read_value",
+]
 
+APPLY_PATCH: Final = "application/apply-patch+yaml"
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 _SUPPORTED: Final = (JSON, YAML, "application/vnd.kubernetes.protobuf")
 _KEY_END: Final = re.compile(rb'"\s*:')
+
+
+class YAMLLoader(yaml.SafeLoader):
+    """Reads YAML as the JSON that it stands for: times stay texts."""
+
+
+YAMLLoader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
 
 
 def media_type(call: Call) -> str:
@@ -35,11 +57,22 @@ def read_body(call: Call) -> tuple[Any, list[str]]:
     """Return what the body says, and the paths of fields that it says twice. Raises `Refused` (415) or `ValueError`."""
     kind = media_type(call) or JSON
     if kind == YAML:
-        return yaml.safe_load(call.request.body), []
+        return yaml.load(call.request.body, Loader=YAMLLoader), []  # noqa: S506 - a safe loader
     if kind != JSON:
         raise errors.unsupported_media_type(_SUPPORTED)
     value = msgspec.json.decode(call.request.body)
     return value, duplicates(call.request.body, value)
+
+
+def read_value(call: Call) -> Value:
+    """Return the body, an object of whatever kind. Raises `Refused` (400, 415)."""
+    try:
+        value, _ = read_body(call)
+    except (ValueError, RecursionError, yaml.YAMLError) as error:
+        raise errors.bad_request(str(error)) from error
+    if not isinstance(value, dict):
+        raise errors.bad_request(f"an object is expected, not {value!r}")
+    return value
 
 
 def read_object(call: Call, validation: str) -> Value:
@@ -77,6 +110,28 @@ def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Val
     report(call, validation, mistakes)
     obj["metadata"] = dict(obj.get("metadata") or {})
     return obj
+
+
+def check_namespace(call: Call, obj: Value) -> None:
+    """Give an object the namespace of the path, in place. Raises `Refused` where it says another one."""
+    meta = obj["metadata"]
+    if not call.resource.namespaced:
+        meta.pop("namespace", None)
+        return
+    meta["namespace"] = meta.get("namespace") or call.namespace
+    if meta["namespace"] != call.namespace:
+        why = "the namespace of the provided object does not match the namespace sent on the request"
+        raise errors.bad_request(why)
+
+
+def check_name(call: Call, obj: Value) -> None:
+    """Raise `Refused` where an object does not have the name of the path."""
+    name = obj["metadata"].get("name", "")
+    if not name:
+        why = f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided"
+        raise errors.bad_request(why)
+    if name != call.name:
+        raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
 
 
 def report(call: Call, validation: str, mistakes: list[str]) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory import decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
-from disvc.testing.memory.metadata import FOREGROUND, ORPHAN
+from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, timestamp
 from disvc.testing.memory.options import DeleteOptions, ListOptions
 from disvc.testing.memory.reading import selected_range
 from disvc.testing.memory.selectors import selector
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Answer
+    from disvc.testing.memory.admission import Admission
     from disvc.testing.memory.requests import Call
     from disvc.testing.memory.resource import ResourceType
     from disvc.testing.memory.store import Store
@@ -33,16 +34,23 @@ __all__ = ["Deleter", "is_due"]
 class Deleter:
     """Carries out deletes."""
 
-    def __init__(self, store: Store, environment: Environment) -> None:
+    def __init__(self, store: Store, environment: Environment, admission: Admission) -> None:
         self._store = store
         self._environment = environment
+        self._admission = admission
 
     async def delete(self, call: Call) -> Answer:
         """Delete one object, or begin to."""
         options = _options(call)
-        current = self._store.of(call.resource).get(call.key())
-        if current is None:
-            raise errors.not_found(call.resource, call.name)
+        while True:
+            current = self._store.of(call.resource).get(call.key())
+            if current is None:
+                raise errors.not_found(call.resource, call.name)
+            old = current.seen_as(call.resource).value
+            _check_preconditions(call.resource, old["metadata"], options)
+            await self._admission.validate(call, None, old, dry_run=options.dry_run)
+            if self._store.of(call.resource).get(call.key()) is current:
+                break
         last, is_gone = self._delete(call.resource, current, options)
         if not is_gone:
             return object_answer(call, last, 202 if options.accepted else 200)
@@ -105,7 +113,7 @@ class Deleter:
             meta.pop("finalizers", None)
         if finalizers or grace:
             if "deletionTimestamp" not in old:
-                meta["deletionTimestamp"] = _text(now + timedelta(seconds=grace))
+                meta["deletionTimestamp"] = timestamp(now + timedelta(seconds=grace))
                 if old.get("generation"):
                     meta["generation"] = old["generation"] + 1
             meta["deletionGracePeriodSeconds"] = grace
@@ -178,7 +186,7 @@ def _sooner(meta: Value, seconds: int, now: datetime) -> Value:
     end = given + timedelta(seconds=seconds - meta["deletionGracePeriodSeconds"])
     if end < now:
         end, seconds = now, min(seconds, 1)
-    return {**meta, "deletionTimestamp": _text(end), "deletionGracePeriodSeconds": seconds}
+    return {**meta, "deletionTimestamp": timestamp(end), "deletionGracePeriodSeconds": seconds}
 
 
 def _gone(resource: ResourceType, last: Version) -> Value:
@@ -186,7 +194,3 @@ def _gone(resource: ResourceType, last: Version) -> Value:
     details = {"name": meta["name"], "group": resource.group, "kind": resource.plural, "uid": meta["uid"]}
     details = {key: value for key, value in details.items() if value}
     return {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details}
-
-
-def _text(instant: datetime) -> str:
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -29,6 +29,7 @@ __all__ = [
     "method_not_allowed",
     "no_unique_name",
     "not_found",
+    "terminating_namespace",
     "too_new",
     "unknown_path",
     "unsupported_media_type",
@@ -151,6 +152,18 @@ def forbidden(resource: ResourceType, name: str, why: str) -> Refused:
     """Return the 403 of what admission does not let through; the name is "" for a collection."""
     what = f'{resource.group_resource} "{name}"' if name else resource.group_resource
     return Refused(403, "Forbidden", f"{what} is forbidden: {why}", details=_details(resource, name))
+
+
+def terminating_namespace(resource: ResourceType, name: str, namespace: str) -> Refused:
+    """Return the 403 of a new object in a namespace that is being deleted."""
+    why = f"unable to create new content in namespace {namespace} because it is being terminated"
+    cause = {
+        "reason": "NamespaceTerminating",
+        "message": f"namespace {namespace} is being terminated",
+        "field": "metadata.namespace",
+    }
+    refused = forbidden(resource, name, why)
+    return Refused(403, "Forbidden", refused.message, details={**(refused.details or {}), "causes": [cause]})
 
 
 def method_not_allowed() -> Refused:

@@ -12,13 +12,24 @@ from disvc.testing.memory.options import manager_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from datetime import datetime
 
     from disvc.testing.memory.errors import Cause
     from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
 
-__all__ = ["change_problems", "new_problems", "normalise"]
+__all__ = [
+    "FOREGROUND",
+    "ORPHAN",
+    "change_problems",
+    "forget_system_fields",
+    "keep_system_fields",
+    "merge_owners",
+    "new_problems",
+    "normalise",
+    "timestamp",
+]
 
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
@@ -48,6 +59,48 @@ _IMMUTABLE: Final = (
     "deletionGracePeriodSeconds",
 )
 _ANNOTATIONS_BYTES: Final = 256 * 1024
+
+
+_SYSTEM_FIELDS: Final = ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
+
+
+def timestamp(instant: datetime) -> str:
+    """Return a time as a metav1.Time."""
+    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def forget_system_fields(metadata: Value) -> None:
+    """Drop what a client cannot set on a new object, in place."""
+    for name in _SYSTEM_FIELDS:
+        metadata.pop(name, None)
+
+
+def keep_system_fields(metadata: Value, old: Value) -> None:
+    """Keep what an update leaves as it is, whatever it says, in place."""
+    metadata["uid"] = metadata.get("uid") or old["uid"]
+    metadata["creationTimestamp"] = old["creationTimestamp"]
+    if "deletionTimestamp" in old:
+        metadata["deletionTimestamp"] = old["deletionTimestamp"]
+    if "deletionGracePeriodSeconds" in old:
+        metadata.setdefault("deletionGracePeriodSeconds", old["deletionGracePeriodSeconds"])
+
+
+def merge_owners(metadata: Value) -> list[str]:
+    """Drop owner references that come twice, in place, and return the warnings to give."""
+    owners = metadata.get("ownerReferences") or []
+    kept: list[Value] = []
+    again: list[str] = []
+    for owner in owners:
+        if owner in kept:
+            again.append(owner.get("uid", ""))
+        else:
+            kept.append(owner)
+    if not again:
+        return []
+    metadata["ownerReferences"] = kept
+    why = "API server dedups owner references in 1.20+, and may reject such requests as early as 1.24"
+    listed = f"please fix your requests; duplicate UID(s) observed: {', '.join(again)}"
+    return [f".metadata.ownerReferences contains duplicate entries; {why}; {listed}"]
 
 
 def normalise(obj: Value) -> None:

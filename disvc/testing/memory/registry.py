@@ -28,6 +28,10 @@ class Registry:
         """Return a type, None where it is not served."""
         return self._types.get((group, version, plural))
 
+    def versions_of(self, resource: ResourceType) -> list[ResourceType]:
+        """Return all types in which the same objects are served, the given one among them."""
+        return [other for other in self._types.values() if other.storage == resource.storage]
+
     def add(self, resource: ResourceType) -> None:
         """Serve a type, in place of the one on the same path if there is one."""
         self._types[resource.group, resource.version, resource.plural] = resource

@@ -145,3 +145,8 @@ class ResourceType:
     def group_resource(self) -> str:
         """Return `plural.group`, or just the plural in the core group: what messages and discovery say."""
         return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def storage(self) -> tuple[str, str]:
+        """Return group and plural under which its objects are stored; types that share them serve the same objects."""
+        return (self.stored_as.group if self.stored_as else self.group), self.plural

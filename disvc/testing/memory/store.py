@@ -21,11 +21,9 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
+__all__ = ["Collection", "Event", "Store", "Version", "converted"]
+
 _encode = msgspec.json.Encoder().encode
-
-
-class Compacted(Exception):
-    """What was asked for is older than what is kept."""
 
 
 class Version:
@@ -56,7 +54,7 @@ class Version:
         if resource is self.resource:
             return self
         if self._view is None or self._view.resource is not resource:
-            self._view = Version(resource, self.key, _converted(self.value, self.resource, resource), self.revision)
+            self._view = Version(resource, self.key, converted(self.value, self.resource, resource), self.revision)
         return self._view
 
     def at(self, revision: int) -> Version:
@@ -139,8 +137,7 @@ class Store:
 
     def of(self, resource: ResourceType) -> Collection:
         """Return the objects of a resource, in whichever API version it is served."""
-        group = resource.stored_as.group if resource.stored_as else resource.group
-        return self._collections.setdefault((group, resource.plural), Collection())
+        return self._collections.setdefault(resource.storage, Collection())
 
     def put(self, resource: ResourceType, key: str, value: Value) -> Version:
         """Write an object, new or not, and return it with its new resourceVersion."""
@@ -167,18 +164,12 @@ class Store:
             collection.forget(self.compacted)
 
 
-def _converted(value: Value, written: ResourceType, read: ResourceType) -> Value:
-    """Return an object of one API version as one of another.
-
-    The versions of a CRD differ in their schemas only (conversion strategy None).
-    """
+def converted(value: Value, written: ResourceType, read: ResourceType) -> Value:
+    """Return an object of one API version as one of another; it may share parts with the original."""
     stored = written.stored_as.to_stored(value) if written.stored_as else value
     if read.stored_as:
         return read.stored_as.from_stored(stored)
-    copy: Value = msgspec.json.decode(_encode(stored))
-    copy["apiVersion"] = read.api_version
-    read.strategy.default(copy)
-    return copy
+    return {**stored, "kind": read.kind, "apiVersion": read.api_version}
 
 
 def _revision(event: Event) -> int:

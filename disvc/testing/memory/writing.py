@@ -1,8 +1,8 @@
 """create, update and patch: from what a request says to the object that is stored.
 
-An update or a patch is tried on the object as it is. Where a webhook was waited for and the object has changed
-meanwhile, it is tried again on what there is then, as the API server's guaranteed update does; so nothing is awaited
-between the last look at an object and its write.
+A change is tried on the object as it is. Where a webhook was waited for and the object has changed meanwhile, it is
+tried again on what there is then, as the API server's guaranteed update does: nothing is awaited between the last look
+at an object and its write.
 """
 
 from __future__ import annotations
@@ -12,90 +12,135 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from disvc.testing.memory import causes, decoding, deletion, errors, metadata
-from disvc.testing.memory.answers import object_answer
+from disvc.testing.memory.answers import object_answer, value_answer
+from disvc.testing.memory.apply import keep_times
+from disvc.testing.memory.field_managers import manager_name
 from disvc.testing.memory.formats import path_segment
 from disvc.testing.memory.options import WriteOptions
+from disvc.testing.memory.patching import patch_change
+from disvc.testing.memory.requests import Call, Request
 from disvc.testing.memory.store import Version
+from disvc.testing.memory.subresources import scale_of, scaled, with_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Answer
-    from disvc.testing.memory.requests import Call
+    from disvc.testing.memory.admission import Admission
+    from disvc.testing.memory.field_managers import FieldManagers
+    from disvc.testing.memory.resource import ResourceType
     from disvc.testing.memory.store import Store
 
     Value = dict[str, Any]
+    Change = Callable[[Value | None], Value]
 
 __all__ = ["Writer"]
 
 _NAME_ATTEMPTS: Final = 8
 _NAME_CHARACTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _PREFIX_MAX: Final = 58
-_PATCHES: Final = (
-    "application/json-patch+json",
-    "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
-    "application/apply-patch+yaml",
-)
-_SYSTEM_FIELDS: Final = ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
 _NOT_THE_LATEST: Final = "the object has been modified; please apply your changes to the latest version and try again"
 
 
 class Writer:
-    """Carries out creates, updates and patches."""
+    """Carries out creates, updates and patches.
 
-    def __init__(self, store: Store, environment: Environment) -> None:
+    Args:
+        store: where the objects are.
+        environment: the time, and what names and UIDs are made of.
+        managers: who keep managedFields.
+        admission: what is asked before an object is stored.
+
+    """
+
+    def __init__(self, store: Store, environment: Environment, managers: FieldManagers, admission: Admission) -> None:
         self._store = store
         self._environment = environment
+        self._managers = managers
+        self._admission = admission
 
     async def create(self, call: Call) -> Answer:
         """Create the object of the body."""
         options = WriteOptions.read(call.request.query, "CreateOptions")
         obj = decoding.read_object(call, options.validation)
-        for name in _SYSTEM_FIELDS:
-            obj["metadata"].pop(name, None)
-        self._check_namespace(call, obj)
+        metadata.forget_system_fields(obj["metadata"])
+        decoding.check_namespace(call, obj)
+        obj = self._managed(call, options, None, self._tidied(call, obj))
         return object_answer(call, await self._create(call, options, obj), 201)
 
     async def update(self, call: Call) -> Answer:
-        """Replace an object, or its status, by that of the body."""
+        """Replace an object, its status, or its scale, by that of the body."""
         options = WriteOptions.read(call.request.query, "UpdateOptions")
+        if call.subresource == "scale":
+            scale = decoding.read_value(call)
+            return await self._write(call, options, lambda old: self._rescaled(call, options, old, scale))
         given = decoding.read_object(call, options.validation)
-        self._check_namespace(call, given)
-        self._check_name(call, given)
-        creates = call.resource.allows_create_on_update
-        return await self._write(call, options, lambda _: copied(given), creates=creates)
+        decoding.check_namespace(call, given)
+        decoding.check_name(call, given)
+
+        def replace(old: Value | None) -> Value:
+            uid = given["metadata"].get("uid")
+            if old is not None and uid and uid != old["metadata"]["uid"]:
+                raise errors.conflict(call.resource, call.name, _other_uid(call, uid, old["metadata"]["uid"]))
+            return self._managed(call, options, old, self._tidied(call, copied(given)))
+
+        creates = call.resource.allows_create_on_update and not call.subresource
+        return await self._write(call, options, replace, creates=creates)
 
     async def patch(self, call: Call) -> Answer:
-        """Change an object, or its status, by a patch."""
-        options = WriteOptions.read(call.request.query, "PatchOptions")
-        if decoding.media_type(call) != "application/merge-patch+json":
-            raise errors.unsupported_media_type(_PATCHES)
-        patch = msgspec.json.decode(call.request.body)
+        """Change an object, its status, or its scale, by a patch."""
+        media_type = decoding.media_type(call)
+        is_apply = media_type == decoding.APPLY_PATCH
+        options = WriteOptions.read(call.request.query, "PatchOptions", is_apply=is_apply)
+        manager = self._managers.of(call)
+        patched = patch_change(call, options, manager, self._environment.clock.now)
 
-        def merge(old: Value | None) -> Value:
-            assert old is not None
-            obj = decoding.known(call, copied(_merged(old, patch)), options.validation, [])
-            self._check_namespace(call, obj)
-            self._check_name(call, obj)
-            return obj
+        def change(old: Value | None) -> Value:
+            if call.subresource == "scale" and old is not None:
+                return self._rescaled(call, options, old, patched(scale_of(call.resource, old)))
+            obj = self._tidied(call, patched(old))
+            return obj if is_apply else self._managed(call, options, old, obj)
 
-        return await self._write(call, options, merge, creates=False)
+        return await self._write(call, options, change, creates=is_apply and not call.subresource)
+
+    def seed(self, resource: ResourceType, obj: Value) -> None:
+        """Store an object that is there from the start."""
+        call = Call(Request("POST", ""), resource, "create", obj["metadata"].get("namespace", ""), "", "")
+        obj = self._tidied(call, decoding.known(call, obj, "Ignore", []))
+        self._prepare_new(call, obj)
+        self._store.put(resource, call.key(obj["metadata"]["name"]), obj)
+
+    def _tidied(self, call: Call, obj: Value) -> Value:
+        """Return a decoded object, changed in place, with its defaults, and each owner once."""
+        call.resource.strategy.default(obj)
+        call.warnings += metadata.merge_owners(obj["metadata"])
+        return obj
+
+    def _managed(self, call: Call, options: WriteOptions, old: Value | None, obj: Value) -> Value:
+        """Return an object with managedFields that tell what this write has set."""
+        name = manager_name(call, options.manager)
+        return self._managers.of(call).update(old, obj, name, self._environment.clock.now())
+
+    def _rescaled(self, call: Call, options: WriteOptions, old: Value | None, scale: Value) -> Value:
+        assert old is not None
+        return self._managed(call, options, old, scaled(call.resource, old, scale))
 
     async def _create(self, call: Call, options: WriteOptions, given: Value) -> Version:
         """Store a new object, under a name made from generateName where it has none."""
         resource = call.resource
+        given = await self._admission.admit(call, given, None, dry_run=options.dry_run)
         name = ""
         for _ in range(_NAME_ATTEMPTS):
             obj = copied(given)
-            generated = self._generate_name(obj["metadata"])
+            is_generated = self._generate_name(obj["metadata"])
             self._prepare_new(call, obj)
+            await self._admission.validate(call, obj, None, dry_run=options.dry_run)
             name = obj["metadata"]["name"]
             existing = self._store.of(resource).get(call.key(name))
             if existing is None:
                 return self._commit(call, options, call.key(name), obj)
-            if not generated:
+            if not is_generated:
                 is_terminating = "deletionTimestamp" in existing.value["metadata"]
                 raise errors.already_exists(resource, name, is_terminating=is_terminating)
         raise errors.no_unique_name(resource, name)
@@ -111,8 +156,7 @@ class Writer:
         """Make of what a client says the object to store, in place. Raises `Refused` where it is not valid."""
         resource, meta = call.resource, obj["metadata"]
         meta["uid"] = self._environment.new_uid()
-        meta["creationTimestamp"] = self._environment.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
-        resource.strategy.default(obj)
+        meta["creationTimestamp"] = metadata.timestamp(self._environment.clock.now())
         resource.strategy.prepare_for_create(obj)
         if resource.generation_follows is not None:
             meta["generation"] = 1
@@ -124,9 +168,7 @@ class Writer:
             raise errors.Refused(500, "", "resourceVersion should not be set on objects to be created")
         metadata.normalise(obj)
 
-    async def _write(
-        self, call: Call, options: WriteOptions, change: Callable[[Value | None], Value], *, creates: bool
-    ) -> Answer:
+    async def _write(self, call: Call, options: WriteOptions, change: Change, *, creates: bool = False) -> Answer:
         """Change an object; `change` gets it as it is, or None where `creates` lets a new one be made."""
         collection = self._store.of(call.resource)
         while True:
@@ -134,50 +176,41 @@ class Writer:
             if current is None and not creates:
                 raise errors.not_found(call.resource, call.name)
             if current is None:
-                return object_answer(call, await self._create(call, options, change(None)), 201)
+                new = change(None)
+                metadata.forget_system_fields(new["metadata"])
+                return object_answer(call, await self._create(call, options, new), 201)
             old = current.seen_as(call.resource).value
-            obj = change(old)
+            obj = await self._admission.admit(call, change(old), old, dry_run=options.dry_run)
+            obj = self._prepare_changed(call, obj, old)
+            await self._admission.validate(call, obj, old, dry_run=options.dry_run)
             if collection.get(call.key()) is current:
-                return object_answer(call, self._replace(call, options, obj, current))
+                return self._answer(call, self._replace(call, options, obj, current))
 
-    def _replace(self, call: Call, options: WriteOptions, obj: Value, current: Version) -> Version:
-        """Store the new version of an object, unless it is as the old one; or let it go."""
-        old = current.seen_as(call.resource).value
-        self._prepare_changed(call, obj, old)
-        if deletion.is_due(obj, old):
-            return self._remove(call, options, obj)
-        if obj == old:
-            return current.seen_as(call.resource)
-        return self._commit(call, options, call.key(), obj)
-
-    def _prepare_changed(self, call: Call, obj: Value, old: Value) -> None:
-        """Make of what a client says the object to store, in place. Raises `Refused` where it cannot follow the old."""
-        resource, meta, before = call.resource, obj["metadata"], old["metadata"]
-        self._check_preconditions(call, meta, before)
-        meta["generation"] = before.get("generation", 0)
-        resource.strategy.default(obj)
-        resource.strategy.prepare_for_update(obj, old)
-        meta["uid"] = meta.get("uid") or before["uid"]
-        meta["creationTimestamp"] = before["creationTimestamp"]
-        for name in ("deletionTimestamp", "deletionGracePeriodSeconds"):
-            if name in before:
-                meta[name] = before[name]
+    def _prepare_changed(self, call: Call, obj: Value, old: Value) -> Value:
+        """Return the object to store for what a client says. Raises `Refused` where it cannot follow the old one."""
+        resource, before = call.resource, old["metadata"]
+        obj = {**obj, "metadata": {**obj["metadata"], "generation": before.get("generation", 0)}}
+        self._check_version(call, obj["metadata"], before)
+        if call.subresource == "status":
+            obj = with_status(resource, obj, old)
+        else:
+            resource.strategy.prepare_for_update(obj, old)
+        meta = obj["metadata"]
+        metadata.keep_system_fields(meta, before)
         follows = resource.generation_follows
-        if follows is not None and follows(obj) != follows(old):
-            meta["generation"] = before.get("generation", 0) + 1
+        if follows is not None and call.subresource != "status" and follows(obj) != follows(old):
+            meta["generation"] += 1
         problems = metadata.new_problems(resource, meta, path_segment) + metadata.change_problems(meta, before)
-        problems += resource.strategy.validate(obj, old, call.subresource)
+        validated = call.subresource if call.subresource == "status" else ""
+        problems += resource.strategy.validate(obj, old, validated)
         if problems:
             raise errors.invalid(resource.group, resource.kind, call.name, problems)
         metadata.normalise(obj)
+        return keep_times(obj, old)
 
-    def _check_preconditions(self, call: Call, meta: Value, before: Value) -> None:
-        """Check uid and resourceVersion of the request, and fill in the version where it need not say one."""
-        resource = call.resource
-        uid, version = meta.get("uid"), meta.get("resourceVersion")
-        if uid and uid != before["uid"]:
-            why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {before['uid']}"
-            raise errors.conflict(resource, call.name, why)
+    def _check_version(self, call: Call, meta: Value, before: Value) -> None:
+        """Check the resourceVersion of a request, and fill it in where the request need not say one."""
+        resource, version = call.resource, meta.get("resourceVersion")
         if not version and resource.allows_unconditional_update:
             meta["resourceVersion"] = before["resourceVersion"]
         elif not version:
@@ -186,38 +219,27 @@ class Writer:
         elif version != before["resourceVersion"]:
             raise errors.conflict(resource, call.name, _NOT_THE_LATEST)
 
+    def _replace(self, call: Call, options: WriteOptions, obj: Value, current: Version) -> Version:
+        """Store the new version of an object, unless it is as the old one; or let it go."""
+        old = current.seen_as(call.resource)
+        if deletion.is_due(obj, old.value):
+            if not options.dry_run:
+                self._store.remove(call.resource, call.key())
+            return Version(call.resource, call.key(), obj, self._store.revision)
+        if obj == old.value:
+            return old
+        return self._commit(call, options, call.key(), obj)
+
     def _commit(self, call: Call, options: WriteOptions, key: str, obj: Value) -> Version:
         if options.dry_run:
             return Version(call.resource, key, obj, self._store.revision)
         return self._store.put(call.resource, key, obj)
 
-    def _remove(self, call: Call, options: WriteOptions, obj: Value) -> Version:
-        """Let an object go whose last finalizer this write has taken; the answer is what was written."""
-        if not options.dry_run:
-            self._store.remove(call.resource, call.key())
-        return Version(call.resource, call.key(), obj, self._store.revision)
-
     @staticmethod
-    def _check_namespace(call: Call, obj: Value) -> None:
-        """Give an object the namespace of the path. Raises `Refused` where it says another one."""
-        meta = obj["metadata"]
-        if not call.resource.namespaced:
-            meta.pop("namespace", None)
-        elif meta.setdefault("namespace", call.namespace) != call.namespace:
-            raise errors.bad_request(
-                "the namespace of the provided object does not match the namespace sent on the request"
-            )
-
-    @staticmethod
-    def _check_name(call: Call, obj: Value) -> None:
-        name = obj["metadata"].get("name", "")
-        if not name:
-            why = f"the name of the object ({call.name} based on URL) was undeterminable: name must be provided"
-            raise errors.bad_request(why)
-        if name != call.name:
-            raise errors.bad_request(
-                f"the name of the object ({name}) does not match the name on the URL ({call.name})"
-            )
+    def _answer(call: Call, version: Version) -> Answer:
+        if call.subresource == "scale":
+            return value_answer(call, scale_of(call.resource, version.value))
+        return object_answer(call, version)
 
 
 def copied(value: Value) -> Value:
@@ -226,15 +248,10 @@ def copied(value: Value) -> Value:
     return copy
 
 
-def _merged(target: Value, patch: Value) -> Value:
-    """Return a JSON merge patch's result (RFC 7386)."""
-    result = dict(target)
-    for name, value in patch.items():
-        if value is None:
-            result.pop(name, None)
-        elif isinstance(value, dict):
-            known = result.get(name)
-            result[name] = _merged(known if isinstance(known, dict) else {}, value)
-        else:
-            result[name] = value
-    return result
+def _other_uid(call: Call, asked: str, actual: str) -> str:
+    resource = call.resource
+    path = f"{resource.group}/{resource.plural}" if resource.is_custom else resource.plural
+    return (
+        f"StorageError: invalid object, Code: 4, Key: /registry/{path}/{call.key()}, ResourceVersion: 0, "
+        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}"
+    )

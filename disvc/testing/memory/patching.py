@@ -1,0 +1,114 @@
+"""The four kinds of patch: what a request's patch makes of the object as it is.
+
+Each gives a function from the old object, or None where apply may create it, to the new one: decoded, with the fields
+of its kind only, and with its name and namespace checked. The function may be called again on a newer object.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+import yaml
+
+from disvc.testing.memory import causes, decoding, errors
+from disvc.testing.memory.go_text import json_text
+from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from datetime import datetime
+
+    from disvc.testing.memory.apply import FieldManager
+    from disvc.testing.memory.options import WriteOptions
+    from disvc.testing.memory.requests import Call
+
+    Value = dict[str, Any]
+    Change = Callable[[Value | None], Value]
+
+__all__ = ["patch_change"]
+
+_JSON_PATCH: Final = "application/json-patch+json"
+_MERGE_PATCH: Final = "application/merge-patch+json"
+_STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
+
+
+def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:
+    """Return what the patch of a request makes of an object. Raises `Refused` (400, 415)."""
+    supported = [_JSON_PATCH, _MERGE_PATCH, _STRATEGIC_PATCH, decoding.APPLY_PATCH]
+    if call.resource.is_custom:
+        supported.remove(_STRATEGIC_PATCH)
+    kind = decoding.media_type(call)
+    if kind not in supported:
+        raise errors.unsupported_media_type(supported)
+    if kind == decoding.APPLY_PATCH:
+        return _apply(call, options, manager, now)
+    patch, mistakes = _read(call, options, kind)
+
+    def change(old: Value | None) -> Value:
+        assert old is not None
+        patched: Value = _patched(call, kind, old, patch)
+        if call.subresource == "scale":
+            return patched
+        return _checked(call, _known(call, options, patched, mistakes))
+
+    return change
+
+
+def _read(call: Call, options: WriteOptions, kind: str) -> tuple[Any, list[str]]:
+    """Return the patch, and the mistakes in it that strict decoding tells of."""
+    body = call.request.body
+    try:
+        patch = msgspec.json.decode(body)
+    except (ValueError, RecursionError) as error:
+        raise errors.bad_request(f"error decoding patch: {error}") from error
+    if options.validation == "Ignore":
+        return patch, []
+    prefix = "json patch " if kind == _JSON_PATCH else ""
+    mistakes = [f'{prefix}duplicate field "{path}"' for path in decoding.duplicates(body, patch)]
+    return patch, mistakes + (unknown_fields(patch) if kind == _JSON_PATCH else [])
+
+
+def _patched(call: Call, kind: str, old: Value, patch: Any) -> Any:
+    match kind:
+        case "application/json-patch+json":
+            return json_patch(old, patch)
+        case "application/merge-patch+json":
+            return merge_patch(old, patch)
+        case _:
+            assert call.resource.schema is not None
+            return strategic_merge(old, patch, call.resource.schema)
+
+
+def _known(call: Call, options: WriteOptions, patched: Any, mistakes: list[str]) -> Value:
+    """Decode a patched object; what is wrong with it is wrong with the patch (422)."""
+    try:
+        if not isinstance(patched, dict):
+            raise errors.bad_request("the patched object is none")
+        return decoding.known(call, msgspec.json.decode(msgspec.json.encode(patched)), options.validation, mistakes)
+    except errors.Refused as refused:
+        text = refused.message.rpartition(": strict decoding error: ")
+        why = f"strict decoding error: {text[2]}" if text[1] else refused.message
+        cause = causes.invalid("patch", json_text(patched), why)
+        raise errors.invalid("", "", "", [cause]) from refused
+
+
+def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:
+    try:
+        applied = yaml.load(call.request.body, Loader=decoding.YAMLLoader)  # noqa: S506 - a safe loader
+    except (yaml.YAMLError, ValueError) as error:
+        raise errors.bad_request(f"error decoding YAML: {error}") from error
+    if not isinstance(applied, dict):
+        raise errors.bad_request("error decoding YAML: the configuration is no object")
+
+    def change(old: Value | None) -> Value:
+        obj = manager.apply(old, applied, options.manager, force=bool(options.force), now=now())
+        return _checked(call, decoding.known(call, obj, "Ignore", []))
+
+    return change
+
+
+def _checked(call: Call, obj: Value) -> Value:
+    decoding.check_namespace(call, obj)
+    decoding.check_name(call, obj)
+    return obj

@@ -1,0 +1,101 @@
+"""status and scale: parts of an object that are written by themselves."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from disvc.testing.memory import causes, errors
+
+if TYPE_CHECKING:
+    from disvc.testing.memory.resource import ResourceType
+
+    Value = dict[str, Any]
+
+__all__ = ["SCALE", "scale_of", "scaled", "with_status"]
+
+SCALE: Final = "autoscaling/v1"
+"""The apiVersion of a Scale, whatever it scales."""
+_SCALE_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
+
+
+def with_status(resource: ResourceType, given: Value, old: Value) -> Value:
+    """Return the object that an update of the status makes of the old one.
+
+    It may change the metadata of a built-in kind, but not that of a custom one.
+    """
+    metadata = given["metadata"]
+    if resource.is_custom:
+        metadata = {**old["metadata"], "managedFields": metadata.get("managedFields")}
+    elif resource.kind == "Deployment":
+        metadata = {**metadata, "labels": old["metadata"].get("labels")}
+    elif resource.kind == "Pod":
+        metadata = {**metadata, "ownerReferences": old["metadata"].get("ownerReferences")}
+    kept = {name: value for name, value in old.items() if name not in ("metadata", "status")}
+    return kept | {"metadata": metadata} | ({"status": given["status"]} if "status" in given else {})
+
+
+def scale_of(resource: ResourceType, obj: Value) -> Value:
+    """Return the Scale of an object."""
+    scale = resource.scale
+    assert scale is not None
+    status: Value = {"replicas": _at(obj, scale.status_replicas) or 0}
+    if selector := _selector_text(_at(obj, scale.label_selector)):
+        status["selector"] = selector
+    replicas = _at(obj, scale.spec_replicas)
+    return {
+        "kind": "Scale",
+        "apiVersion": SCALE,
+        "metadata": {name: obj["metadata"][name] for name in _SCALE_METADATA if name in obj["metadata"]},
+        "spec": {"replicas": replicas} if replicas else {},
+        "status": status,
+    }
+
+
+def scaled(resource: ResourceType, old: Value, scale: Value) -> Value:
+    """Return an object with the replicas of a Scale, and its resourceVersion as a precondition. Raises `Refused`."""
+    assert resource.scale is not None
+    name = old["metadata"]["name"]
+    if scale.get("kind", "Scale") != "Scale" or scale.get("apiVersion", SCALE) != SCALE:
+        raise errors.bad_request(
+            f"a Scale of {SCALE} is expected, not {scale.get('kind')} of {scale.get('apiVersion')}"
+        )
+    metadata = scale.get("metadata") or {}
+    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    if replicas < 0:
+        cause = causes.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid("autoscaling", "Scale", name, [cause])
+    uid = metadata.get("uid")
+    if uid and uid != old["metadata"]["uid"]:
+        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
+        raise errors.conflict(resource, name, why)
+    obj = {**old, "metadata": {**old["metadata"], "resourceVersion": metadata.get("resourceVersion", "")}}
+    _put(obj, resource.scale.spec_replicas.split("."), replicas)
+    return obj
+
+
+def _at(obj: Value, path: str) -> Any:
+    found: Any = obj
+    for name in path.split(".") if path else ():
+        found = found.get(name) if isinstance(found, dict) else None
+    return found if path else None
+
+
+def _put(obj: Value, path: list[str], value: object) -> None:
+    """Set a field; the objects on the way to it are copied."""
+    for name in path[:-1]:
+        obj[name] = dict(obj.get(name) or {})
+        obj = obj[name]
+    obj[path[-1]] = value
+
+
+def _selector_text(selector: Any) -> str:
+    """Return a label selector as a query parameter has it; custom kinds keep it so."""
+    if not isinstance(selector, dict):
+        return str(selector or "")
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or []:
+        key, operator = expression["key"], expression["operator"]
+        values = ",".join(sorted(expression.get("values") or []))
+        text = {"Exists": key, "DoesNotExist": f"!{key}", "In": f"{key} in ({values})"}
+        terms.append((key, text.get(operator, f"{key} notin ({values})")))
+    return ",".join(text for _, text in sorted(terms))
