@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-__all__ = ["Supervisor", "SupervisorError"]
+__all__ = ["Supervisor", "SupervisorError", "die_with_parent"]
 
 _PARENT_POLL_S = 1.0
 _CLOSE_S = 20.0
@@ -144,7 +144,7 @@ class _Children:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     # Safe here, as this process has one thread.
-                    preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509
+                    preexec_fn=die_with_parent,  # noqa: PLW1509
                 )
         except OSError as error:
             return {"error": f"{name} cannot be started: {error}"}
@@ -158,9 +158,10 @@ class _Children:
             child.wait()
 
 
-def _die_with_parent() -> None:
-    """Let the kernel kill this process when the supervisor itself is killed."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with_parent() -> None:
+    """Let the kernel kill this process when its parent ends; nothing happens where the kernel cannot (not Linux)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _requests(parent: int) -> Iterator[dict[str, Any]]:

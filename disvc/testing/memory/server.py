@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.memory import errors, reading
+from disvc.runtime.transport import Answer
+from disvc.testing.memory import decoding, errors, paths, reading, reviews
 from disvc.testing.memory.admission import Admission
-from disvc.testing.memory.answers import refusal
+from disvc.testing.memory.answers import refusal, value_answer
+from disvc.testing.memory.authorization import Attributes, Authorizer
 from disvc.testing.memory.deletion import Deleter
 from disvc.testing.memory.field_managers import FieldManagers
+from disvc.testing.memory.options import WriteOptions
+from disvc.testing.memory.presentation import Presentation
 from disvc.testing.memory.registry import Registry
-from disvc.testing.memory.requests import ADMIN, Call, Request, User, target
+from disvc.testing.memory.requests import ADMIN, Call, Request, Target, User, target
 from disvc.testing.memory.store import Store
 from disvc.testing.memory.transport import MemoryTransport
 from disvc.testing.memory.watching import Watch
@@ -20,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from disvc.runtime.environment import Environment
-    from disvc.runtime.transport import Answer, Stream
+    from disvc.runtime.transport import Stream
     from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
@@ -42,8 +46,9 @@ class APIServer:
 
     def __init__(self, environment: Environment, resources: Iterable[ResourceType]) -> None:
         self.environment = environment
-        self.registry = Registry(resources)
+        self.registry = Registry((*resources, *reviews.TYPES))
         self.store = Store()
+        self.authorizer = Authorizer(self._rbac)
         admission = Admission(self.store, self.registry)
         self._writer = Writer(self.store, environment, FieldManagers(self.registry), admission)
         self._deleter = Deleter(self.store, environment, admission)
@@ -60,7 +65,7 @@ class APIServer:
         """Answer a request; a watch is answered by a stream, and never raises `Refused` itself."""
         warnings: list[str] = []
         try:
-            return await self._dispatch(self._call(request, warnings))
+            return await self._answer(request, warnings)
         except errors.Refused as refused:
             return refusal(refused, warnings)
 
@@ -68,15 +73,27 @@ class APIServer:
         """Forget all states before a revision, by default before the newest."""
         self.store.compact(revision or self.store.revision)
 
-    def _call(self, request: Request, warnings: list[str]) -> Call:
+    async def _answer(self, request: Request, warnings: list[str]) -> Answer | Stream:
         asked = target(request)
+        self.authorizer.check(request.user, _attributes(asked, request.path))
+        types = tuple(self.registry)
+        if not asked.resource:
+            return paths.answer(request, types)
         resource = self.registry.find(asked.group, asked.version, asked.resource)
         if resource is None:
-            raise errors.unknown_path()
-        return Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
+            return paths.missing(request.path, types)
+        if asked.verb not in resource.verbs:
+            raise errors.method_not_allowed()
+        call = Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
+        now = self.environment.clock.now
+        presentation = Presentation(request.headers.get("accept", ""), resource, request.query, now)
+        answer = await self._dispatch(call)
+        return presentation.answer(answer) if isinstance(answer, Answer) else presentation.stream(answer)
 
     async def _dispatch(self, call: Call) -> Answer | Stream:
         match call.verb:
+            case "create" if reviews.is_review(call.resource):
+                return self._review(call)
             case "get":
                 return reading.get(self.store, call)
             case "list":
@@ -95,3 +112,21 @@ class APIServer:
                 return await self._deleter.delete_collection(call)
             case _:
                 raise errors.method_not_allowed()
+
+    def _review(self, call: Call) -> Answer:
+        options = WriteOptions.read(call.request.query, "CreateOptions")
+        review = decoding.read_object(call, options.validation)
+        time = self.environment.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        answered = reviews.answer(review, call.namespace, call.request.user, self.authorizer, time)
+        return value_answer(call, answered, 201)
+
+    def _rbac(self, plural: str) -> Iterable[Value]:
+        resource = self.registry.find("rbac.authorization.k8s.io", "v1", plural)
+        collection = self.store.of(resource) if resource else None
+        return (version.value for version in collection.at(self.store.revision, "", "")) if collection else ()
+
+
+def _attributes(asked: Target, path: str) -> Attributes:
+    if not asked.resource:
+        return Attributes(asked.verb, path=path)
+    return Attributes(asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, asked.name)

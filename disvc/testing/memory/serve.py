@@ -1,0 +1,90 @@
+"""The process of a `MemoryControlPlane`: an `APIServer` over HTTPS on one port, until SIGTERM.
+
+`python -m disvc.testing.memory.serve` takes kube-apiserver's flags for what it needs. For people there is
+`python -m disvc.testing.memory`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import socket
+import ssl
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from disvc.runtime.environment import Environment
+from disvc.runtime.process import run
+from disvc.testing.memory.audit import AuditTrail
+from disvc.testing.memory.authentication import Authenticator, common_name
+from disvc.testing.memory.bootstrap import bootstrap
+from disvc.testing.memory.builtin import TYPES
+from disvc.testing.memory.http import HTTPServer
+from disvc.testing.memory.server import APIServer
+
+if TYPE_CHECKING:
+    Value = dict[str, Any]
+
+_HOST = "127.0.0.1"
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.command()
+@click.option("--secure-port", type=int, required=True)
+@click.option("--tls-cert-file", type=_FILE, required=True)
+@click.option("--tls-private-key-file", type=_FILE, required=True)
+@click.option("--client-ca-file", type=_FILE, required=True)
+@click.option("--requestheader-client-ca-file", type=_FILE, required=True)
+@click.option("--requestheader-allowed-names", required=True)
+@click.option("--service-account-key-file", type=_FILE, required=True)
+@click.option("--audit-log-path", type=_FILE, required=True)
+def main(
+    secure_port: int,
+    tls_cert_file: Path,
+    tls_private_key_file: Path,
+    client_ca_file: Path,
+    requestheader_client_ca_file: Path,
+    requestheader_allowed_names: str,
+    service_account_key_file: Path,
+    audit_log_path: Path,
+) -> None:
+    """Serve an empty cluster."""
+    server = APIServer(Environment(), TYPES)
+    authenticator = Authenticator(
+        proxy_authority=common_name(requestheader_client_ca_file.read_bytes()),
+        proxy_name=requestheader_allowed_names,
+        token_key=service_account_key_file.read_bytes(),
+        service_account=partial(_service_account, server),
+    )
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(tls_cert_file, tls_private_key_file)
+    for authorities in (client_ca_file, requestheader_client_ca_file):
+        tls.load_verify_locations(authorities)
+    tls.verify_mode = ssl.CERT_OPTIONAL
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind((_HOST, secure_port))
+    with audit_log_path.open("ab", buffering=0) as file:
+        http = HTTPServer(server, authenticator, tls=tls, listener=listener, audit=AuditTrail(file))
+        run(_serve(server, http))
+
+
+def _service_account(server: APIServer, namespace: str, name: str) -> Value | None:
+    resource = server.registry.find("", "v1", "serviceaccounts")
+    found = resource and server.store.of(resource).get(f"{namespace}/{name}")
+    return found.value if found else None
+
+
+async def _serve(server: APIServer, http: HTTPServer) -> None:
+    stop = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
+    await bootstrap(server)
+    async with http:
+        await stop.wait()
+
+
+if __name__ == "__main__":
+    main()

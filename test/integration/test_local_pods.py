@@ -1,0 +1,199 @@
+"""ISVCs whose pods are model servers on this machine: what they answer, how they fail, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+import joblib
+import msgspec
+import pytest
+from grpc import aio
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
+from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
+
+from disvc.local import BROKEN, EXAMPLE_ROWS, IRIS, IRIS_2, Host, ProcessRunner, TrainedModel, loopback, train
+from disvc.runtime import Resource
+from disvc.testing.kserve import INFERENCE_SERVICES
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable
+    from pathlib import Path
+
+    from conftest import ISVCs, Until
+
+    from disvc.local.addresses import Address
+    from disvc.testing.kserve import SimulatedKServe
+
+    Value = dict[str, Any]
+    MakeKServe = Callable[..., Awaitable[SimulatedKServe]]
+
+PODS = Resource("v1", "Pod", "pods")
+ENDPOINT_SLICES = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
+ISVC = "serving.kserve.io/inferenceservice"
+REST_PORT, GRPC_PORT = 8080, 8081
+INFER = {"inputs": [{"name": "rows", "shape": [2, 4], "datatype": "FP64", "data": EXAMPLE_ROWS}]}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> list[TrainedModel]:
+    return train(tmp_path_factory.mktemp("models"))
+
+
+@pytest.fixture
+async def host(tmp_path: Path, trained: list[TrainedModel]) -> AsyncIterator[Host]:
+    async with Host(tmp_path, mirror={model.uri: model.folder for model in trained}, backoff_seconds=1) as host:
+        yield host
+
+
+@pytest.fixture
+async def pods(host: Host, make_kserve: MakeKServe, isvcs: ISVCs) -> ISVCs:
+    """The ISVCs of a namespace whose pods are processes."""
+    await make_kserve(runner=ProcessRunner(host, drain_seconds=0.5))
+    return isvcs
+
+
+def scikit_learns(trained: list[TrainedModel], uri: str) -> list[int]:
+    """Return the classes of the rows that scikit-learn itself gives."""
+    (folder,) = (model.folder for model in trained if model.uri == uri)
+    classes: list[int] = joblib.load(folder / "model.joblib").predict(EXAMPLE_ROWS).tolist()
+    return classes
+
+
+async def by_rest(address: Address) -> list[int]:
+    url = "http://{}:{}/v2/models/iris/infer".format(*address)
+    async with aiohttp.ClientSession() as session, session.post(url, json=INFER) as answer:
+        assert answer.status == 200, await answer.text()
+        classes: list[int] = (await answer.json())["outputs"][0]["data"]
+        return classes
+
+
+async def by_grpc(address: Address) -> list[int]:
+    async with aio.insecure_channel("{}:{}".format(*address)) as channel:
+        stub = GRPCInferenceServiceStub(channel)
+        assert (await stub.ServerReady(v2.ServerReadyRequest())).ready
+        contents = v2.InferTensorContents(fp64_contents=[number for row in EXAMPLE_ROWS for number in row])
+        rows = v2.ModelInferRequest.InferInputTensor(name="rows", datatype="FP64", shape=[2, 4], contents=contents)
+        answer = await stub.ModelInfer(v2.ModelInferRequest(model_name="iris", inputs=[rows]))
+        return list(answer.outputs[0].contents.int64_contents)
+
+
+async def refuses(address: Address) -> bool:
+    try:
+        _, writer = await asyncio.open_connection(*address)
+    except ConnectionRefusedError:
+        return True
+    writer.close()
+    return False
+
+
+def model(uri: str, **fields: Any) -> Value:
+    return {"model": {"storageUri": uri, "protocolVersion": "v2", "args": ["--model_name=iris"], **fields}}
+
+
+async def pod_of(isvcs: ISVCs, isvc: str, condition: Callable[[Value], bool] = lambda pod: True) -> Value:
+    """Wait until the only pod of an ISVC is so, and return it."""
+
+    def found(pods: dict[str, Value]) -> list[Value]:
+        return [p for p in pods.values() if p["metadata"]["labels"][ISVC] == isvc and condition(p)]
+
+    (pod,) = found(await isvcs.until(PODS, found))
+    return pod
+
+
+def server(pod: Value) -> Value:
+    """Return the status of a pod's server, {} while it has none."""
+    statuses: list[Value] = pod["status"].get("containerStatuses") or [{}]
+    return statuses[0]
+
+
+def waits_for(pod: Value) -> str:
+    """Return why a pod's server does not run, "" where it does."""
+    return str(server(pod).get("state", {}).get("waiting", {}).get("reason", ""))
+
+
+def is_ready(pod: Value) -> bool:
+    return bool(server(pod).get("ready"))
+
+
+async def test_isvcs_of_both_protocols_answer_what_scikit_learn_does_also_after_a_kill(
+    pods: ISVCs, host: Host, trained: list[TrainedModel]
+) -> None:
+    h2c = {"name": "h2c", "protocol": "TCP", "containerPort": GRPC_PORT}
+    await pods.create("a-v1-0", predictor=pods.predictor(**model(IRIS)))
+    await pods.create("b-v1-0", predictor=pods.predictor(**model(IRIS_2, ports=[h2c])))
+    for isvc, uri in (("a-v1-0", IRIS), ("b-v1-0", IRIS_2)):
+        await pods.until_ready(isvc)
+        pod = await pod_of(pods, isvc)
+        addresses = loopback(pod)
+        assert await by_rest(addresses[REST_PORT]) == scikit_learns(trained, uri)
+        assert await by_grpc(addresses[GRPC_PORT]) == scikit_learns(trained, uri)
+        assert host.addresses.find(pod["status"]["podIP"], REST_PORT) == addresses[REST_PORT]
+    assert scikit_learns(trained, IRIS) != scikit_learns(trained, IRIS_2)
+
+    a = await pod_of(pods, "a-v1-0")
+    os.kill(int(server(a)["containerID"].removeprefix("process://")), signal.SIGKILL)
+    again = await pod_of(pods, "a-v1-0", lambda pod: is_ready(pod) and server(pod)["restartCount"] == 1)
+    assert server(again)["lastState"]["terminated"]["exitCode"] == 128 + signal.SIGKILL
+    assert loopback(again) == loopback(a)
+    assert await by_rest(loopback(a)[REST_PORT]) == scikit_learns(trained, IRIS)
+
+
+async def test_a_pod_that_is_deleted_answers_what_was_begun_and_accepts_nothing_new(
+    pods: ISVCs, trained: list[TrainedModel], until: Until
+) -> None:
+    await pods.create("a", predictor=pods.predictor(**model(IRIS)))
+    await pods.until_ready("a")
+    pod = await pod_of(pods, "a")
+    address = loopback(pod)[REST_PORT]
+    reader, writer = await asyncio.open_connection(*address)
+    body = msgspec.json.encode(INFER)
+    for line in ("POST /v2/models/iris/infer HTTP/1.1", "Host: a", "Content-Type: application/json"):
+        writer.write(f"{line}\r\n".encode())
+    writer.write(f"Content-Length: {len(body)}\r\n\r\n".encode() + body[:20])
+    await pods.client.delete(PODS, pod["metadata"]["name"], pods.namespace)
+    await pods.until(
+        ENDPOINT_SLICES,
+        lambda slices: any(
+            endpoint["conditions"].get("terminating") and not endpoint["conditions"]["ready"]
+            for endpoint_slice in slices.values()
+            for endpoint in endpoint_slice["endpoints"] or ()
+        ),
+    )
+    await until(lambda: refuses(address))
+    assert pod["metadata"]["name"] in {p["metadata"]["name"] for p in await pods.all(PODS)}
+    writer.write(body[20:])
+    answer = await reader.read()
+    head, _, content = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 OK"), answer
+    assert msgspec.json.decode(content)["outputs"][0]["data"] == scikit_learns(trained, IRIS)
+    writer.close()
+    await pods.until(PODS, lambda left: pod["metadata"]["name"] not in left)
+
+
+async def test_what_cannot_be_fetched_loaded_or_run_is_told_by_its_pod_and_by_kserve(pods: ISVCs) -> None:
+    await pods.create("broken", predictor=pods.predictor(**model(BROKEN)))
+    await pods.create("nowhere", predictor=pods.predictor(**model("file:///nowhere/to/be/found")))
+    await pods.create("volume", predictor=pods.predictor(**model("pvc://claim/model")))
+    await pods.create("mlserver", predictor=pods.predictor(**model(IRIS, runtime="kserve-mlserver")))
+
+    broken = server(await pod_of(pods, "broken", lambda pod: waits_for(pod) == "CrashLoopBackOff"))
+    assert broken["lastState"]["terminated"]["exitCode"] == 1
+    assert "joblib.load" in broken["lastState"]["terminated"]["message"]
+    assert broken["restartCount"] >= 1
+
+    def blocked(isvcs: dict[str, Value]) -> bool:
+        status: Value = isvcs["nowhere"].get("status", {}).get("modelStatus", {})
+        return status.get("transitionStatus") == "BlockedByFailedLoad"
+
+    failure = (await pods.until(INFERENCE_SERVICES, blocked))["nowhere"]["status"]["modelStatus"]["lastFailureInfo"]
+    assert (failure["reason"], failure["exitCode"]) == ("ModelLoadFailed", 1)
+    assert failure["message"].endswith("RuntimeError: Local path file:///nowhere/to/be/found does not exist.\n")
+
+    volume = await pod_of(pods, "volume", lambda pod: waits_for(pod) == "CreateContainerConfigError")
+    assert "neither pvc:// nor oci://" in server(volume)["state"]["waiting"]["message"]
+    other = await pod_of(pods, "mlserver", lambda pod: waits_for(pod) == "ImagePullBackOff")
+    assert "kserve/sklearnserver" in server(other)["state"]["waiting"]["message"]
