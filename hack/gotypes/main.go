@@ -2,7 +2,8 @@
 // fields are pointers, what is left out when empty, how wide an integer is, what a type is called.
 //
 // The output is a JSON object: by definition name, by field name, in Go's order, the field's type as Go writes it, then
-// its options; `in=` says in which embedded struct it is. It runs in the module that pins Kubernetes; hack/generate.py does that.
+// its options; `in=` says in which embedded struct it is, `pb=` its number in protobuf (of the embedded struct, too,
+// where that is a message of its own). It runs in the module that pins Kubernetes; hack/generate.py does that.
 package main
 
 import (
@@ -14,6 +15,8 @@ import (
 
 	admissionregistration "k8s.io/api/admissionregistration/v1"
 	apps "k8s.io/api/apps/v1"
+	authentication "k8s.io/api/authentication/v1"
+	authorization "k8s.io/api/authorization/v1"
 	autoscalingv1 "k8s.io/api/autoscaling/v1"
 	autoscalingv2 "k8s.io/api/autoscaling/v2"
 	batch "k8s.io/api/batch/v1"
@@ -43,6 +46,8 @@ var roots = []any{
 	rbac.Role{}, rbac.ClusterRole{}, rbac.RoleBinding{}, rbac.ClusterRoleBinding{},
 	admissionregistration.MutatingWebhookConfiguration{}, admissionregistration.ValidatingWebhookConfiguration{},
 	apiextensions.CustomResourceDefinition{}, scheduling.PriorityClass{}, storage.StorageClass{},
+	authentication.SelfSubjectReview{}, authorization.LocalSubjectAccessReview{}, authorization.SelfSubjectAccessReview{},
+	authorization.SelfSubjectRulesReview{}, authorization.SubjectAccessReview{},
 	meta.DeleteOptions{},
 }
 
@@ -118,7 +123,11 @@ func list(t reflect.Type, definitions map[string]fields) fields {
 		name, options, _ := strings.Cut(f.Tag.Get("json"), ",")
 		if name == "" && f.Anonymous {
 			for _, each := range list(f.Type, definitions) {
-				listed = append(listed, field{each.name, each.text + " in=" + f.Name})
+				text := each.text + " in=" + f.Name
+				if number := protobufNumber(f); number != "" {
+					text = strings.Replace(text, " pb=", " pb="+number+".", 1)
+				}
+				listed = append(listed, field{each.name, text})
 			}
 			continue
 		}
@@ -126,9 +135,22 @@ func list(t reflect.Type, definitions map[string]fields) fields {
 			continue
 		}
 		add(f.Type, definitions)
-		listed = append(listed, field{name, strings.TrimSpace(text(f.Type) + " " + strings.ReplaceAll(options, ",", " "))})
+		text := strings.TrimSpace(text(f.Type) + " " + strings.ReplaceAll(options, ",", " "))
+		if number := protobufNumber(f); number != "" {
+			text += " pb=" + number
+		}
+		listed = append(listed, field{name, text})
 	}
 	return listed
+}
+
+// protobufNumber is the field's number in protobuf, "" where it has none.
+func protobufNumber(f reflect.StructField) string {
+	parts := strings.Split(f.Tag.Get("protobuf"), ",")
+	if len(parts) < 2 {
+		return ""
+	}
+	return parts[1]
 }
 
 // text writes a type: *int32, []io.k8s.api.core.v1.Container, map[]string. A type with a name of its own has that too:

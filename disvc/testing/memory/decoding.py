@@ -1,4 +1,4 @@
-"""Reading the body of a request as an object: JSON or YAML, strictly where the client wants to be told of mistakes."""
+"""Reading the body of a request as an object: JSON, YAML or protobuf; strictly, where the client wants to be told."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 import yaml
 
-from disvc.testing.memory import errors
+from disvc.testing.memory import errors, protobuf
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,7 +34,8 @@ __all__ = [
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
-_SUPPORTED: Final = (JSON, YAML, "application/vnd.kubernetes.protobuf")
+PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
+_SUPPORTED: Final = (JSON, YAML, PROTOBUF)
 _KEY_END: Final = re.compile(rb'"\s*:')
 
 
@@ -58,6 +59,8 @@ def read_body(call: Call) -> tuple[Any, list[str]]:
     kind = media_type(call) or JSON
     if kind == YAML:
         return yaml.load(call.request.body, Loader=YAMLLoader), []  # noqa: S506 - a safe loader
+    if kind == PROTOBUF:
+        return protobuf.decode(call.request.body), []
     if kind != JSON:
         raise errors.unsupported_media_type(_SUPPORTED)
     value = msgspec.json.decode(call.request.body)

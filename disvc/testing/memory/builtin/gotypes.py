@@ -45,6 +45,8 @@ class Field:
     """Whether a struct is left out that has nothing in it."""
     embedded: str = ""
     """The embedded struct that it is a field of."""
+    number: tuple[int, ...] = ()
+    """Its number in protobuf, after that of the message in it that the embedded struct is."""
 
 
 @cache
@@ -63,8 +65,9 @@ def _table() -> Mapping[str, Mapping[str, str]]:
 
 def _field(text: str) -> Field:
     type_, *options = text.split()
-    embedded = next((option.removeprefix("in=") for option in options if option.startswith("in=")), "")
-    return Field(parse(type_), "omitempty" in options, "omitzero" in options, embedded)
+    named = dict(option.split("=", 1) for option in options if "=" in option)
+    number = tuple(map(int, named["pb"].split("."))) if "pb" in named else ()
+    return Field(parse(type_), "omitempty" in options, "omitzero" in options, named.get("in", ""), number)
 
 
 @cache
