@@ -16,6 +16,7 @@ __all__ = [
     "dns_label",
     "dns_subdomain",
     "environment_name",
+    "header_name",
     "label_key",
     "label_value",
     "path_segment",
@@ -149,6 +150,12 @@ def config_key(value: str) -> Messages:
     elif value.startswith(".."):
         messages.append("must not start with '..'")
     return messages
+
+
+def header_name(value: str) -> Messages:
+    """Check the name of an HTTP header, as probes send it."""
+    is_ = "a valid HTTP header must consist of alphanumeric characters or '-'"
+    return _unlike(value, is_, "[-A-Za-z0-9]+", "X-Header-Name")
 
 
 def c_identifier(value: str) -> Messages:

@@ -6,13 +6,17 @@ import json
 import re
 from decimal import Decimal
 
-__all__ = ["json_kind", "json_text", "plain", "quote", "syntax", "type_name"]
+__all__ = ["Struct", "json_kind", "json_text", "plain", "quote", "syntax", "type_name"]
 
 _ESCAPES = {"\a": r"\a", "\b": r"\b", "\f": r"\f", "\n": r"\n", "\r": r"\r", "\t": r"\t", "\v": r"\v"}
 _ESCAPES |= {'"': r"\"", "\\": r"\\"}
 _HTML = str.maketrans({"<": r"\u003c", ">": r"\u003e", "&": r"\u0026", "\u2028": r"\u2028", "\u2029": r"\u2029"})
 _SMALLEST_PLAIN, _LARGEST_PLAIN = -4, 6  # exponents that %g does not write
 _SMALLEST_JSON, _LARGEST_JSON = 1e-6, 1e21  # numbers that JSON writes without exponent
+
+
+class Struct(dict[str, object]):
+    """A Go struct: its fields are shown in their order, where the keys of a map are sorted."""
 
 
 def quote(text: str) -> str:
@@ -112,10 +116,11 @@ def json_kind(value: object) -> str:
 
 
 def json_text(value: object) -> str:
-    """Return what json.Marshal writes: keys sorted, no spaces, characters of HTML escaped."""
+    """Return what json.Marshal writes: keys of maps sorted, no spaces, characters of HTML escaped."""
     match value:
         case dict():
-            return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in sorted(value)) + "}"
+            keys = value if isinstance(value, Struct) else sorted(value)
+            return "{" + ",".join(f"{json_text(key)}:{json_text(value[key])}" for key in keys) + "}"
         case list():
             return "[" + ",".join(map(json_text, value)) + "]"
         case float():

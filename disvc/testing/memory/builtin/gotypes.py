@@ -10,14 +10,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
+
+from disvc.testing.memory.go_text import Struct
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Field", "Type", "struct_fields"]
+__all__ = ["Field", "Type", "parse", "shown", "struct_fields"]
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,26 @@ def struct_fields(definition: str) -> Mapping[str, Field] | None:
     if (listed := _table().get(definition)) is None:
         return None
     return {name: _field(text) for name, text in listed.items()}
+
+
+def shown(definition: str, value: Any) -> Any:
+    """Return a value of a struct so that messages show its fields in Go's order, and those of structs in it."""
+    return _shown(parse(definition), value)
+
+
+def _shown(type_: Type, value: Any) -> Any:
+    if type_.element is not None:
+        match value:
+            case list():
+                return [_shown(type_.element, each) for each in value]
+            case dict() if type_.kind == "map":
+                return {key: _shown(type_.element, each) for key, each in value.items()}
+            case _:
+                return _shown(type_.element, value)
+    fields = struct_fields(type_.definition)
+    if fields is None or not isinstance(value, dict):
+        return value
+    return Struct({name: _shown(field.type, value[name]) for name, field in fields.items() if name in value})
 
 
 @cache

@@ -1,0 +1,130 @@
+"""Services: how addresses and ports are given to them, and what an update may change.
+
+There is no allocator: a Service gets the cluster address and the node ports that its namespace and name lead to, the
+same in every run. Two Services may thus get the same one; a real server would not do that.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TYPE_CHECKING, Any, Final
+
+from disvc.testing.memory.builtin.strategy import BuiltinStrategy
+from disvc.testing.memory.builtin.validation.services import service_changes, service_spec, service_status
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from disvc.testing.memory.errors import Cause
+
+    Value = dict[str, Any]
+
+__all__ = ["ServiceStrategy"]
+
+_WITH_NODE_PORTS: Final = frozenset({"NodePort", "LoadBalancer"})
+_NODE_PORTS: Final = range(30000, 32768)
+
+
+class ServiceStrategy(BuiltinStrategy):
+    """The strategy of Services."""
+
+    def prepare_for_create(self, obj: Value) -> None:
+        """Empty the status, and give addresses and ports."""
+        super().prepare_for_create(obj)
+        spec = obj["spec"]
+        if spec.get("clusterIP"):
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
+        _allocate(obj)
+
+    def prepare_for_update(self, obj: Value, old: Value) -> None:
+        """Keep the status, and what was given where the client does not say it again."""
+        super().prepare_for_update(obj, old)
+        spec, before = obj["spec"], old["spec"]
+        if "ExternalName" not in {spec["type"], before["type"]}:
+            for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
+                if not spec.get(name) and name in before:
+                    spec[name] = before[name]
+            if spec["clusterIP"] != before["clusterIP"] and spec["clusterIPs"] == before["clusterIPs"]:
+                spec["clusterIPs"] = [spec["clusterIP"]]
+        _keep_node_ports(spec, before)
+        _drop_what_the_type_has_not(obj, old)
+        _allocate(obj)
+
+    def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
+        """Return what is wrong."""
+        if subresource == "status":
+            return list(service_status(obj))
+        changes = [] if old is None else list(service_changes(obj["spec"], old["spec"]))
+        return [*changes, *service_spec(obj["spec"])]
+
+
+def _keep_node_ports(spec: Value, before: Value) -> None:
+    if spec["type"] not in _WITH_NODE_PORTS or before["type"] not in _WITH_NODE_PORTS:
+        return
+    given = {port.get("name", ""): port.get("nodePort") for port in before.get("ports", ())}
+    used = {port.get("nodePort") for port in spec.get("ports", ())}
+    for port in spec.get("ports", ()):
+        number = given.get(port.get("name", ""))
+        if "nodePort" not in port and number is not None and number not in used:
+            port["nodePort"] = number
+    if _checks_health(spec) and _checks_health(before):
+        spec.setdefault("healthCheckNodePort", before["healthCheckNodePort"])
+
+
+def _drop_what_the_type_has_not(obj: Value, old: Value) -> None:
+    """Drop what the old type of a Service has and its new one has not, unless the client has changed that too."""
+    spec, before = obj["spec"], old["spec"]
+    gone: list[str] = []
+    if spec["type"] == "ExternalName" and before["type"] != "ExternalName":
+        gone += ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]
+    if before["type"] in _WITH_NODE_PORTS and spec["type"] not in _WITH_NODE_PORTS:
+        numbers = [port.get("nodePort") for port in before.get("ports", ())]
+        if [port.get("nodePort") for port in spec.get("ports", ())] == numbers:
+            for port in spec.get("ports", ()):
+                port.pop("nodePort", None)
+        if not spec.get("externalIPs"):
+            gone.append("externalTrafficPolicy")
+    if _checks_health(before) and not _checks_health(spec):
+        gone.append("healthCheckNodePort")
+    if before["type"] == "LoadBalancer" and spec["type"] != "LoadBalancer":
+        gone += ["allocateLoadBalancerNodePorts", "loadBalancerClass"]
+        obj["status"] = {**obj["status"], "loadBalancer": {}}
+    for name in gone:
+        if name in spec and spec[name] == before.get(name):
+            del spec[name]
+
+
+def _allocate(service: Value) -> None:
+    """Give a Service what its type needs and it has not."""
+    spec = service["spec"]
+    if spec["type"] == "ExternalName":
+        return
+    is_headless = spec.get("clusterIP") == "None"
+    if not is_headless or spec.get("selector"):
+        spec.setdefault("ipFamilyPolicy", "SingleStack")
+        spec.setdefault("ipFamilies", ["IPv4"])
+    else:
+        # Whoever makes the endpoints of a headless Service without selector may use both families.
+        spec.setdefault("ipFamilyPolicy", "RequireDualStack")
+        spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
+    if not spec.get("clusterIP") and not spec.get("clusterIPs"):
+        number = _number(service, "clusterIP", range(1, 2**16 - 1))
+        spec["clusterIP"] = f"10.96.{number >> 8}.{number & 0xFF}"
+        spec["clusterIPs"] = [spec["clusterIP"]]
+    if spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts"):
+        for port in spec.get("ports", ()):
+            port.setdefault("nodePort", _number(service, f"{port['protocol']}/{port['port']}", _NODE_PORTS))
+    if _checks_health(spec):
+        spec.setdefault("healthCheckNodePort", _number(service, "health", _NODE_PORTS))
+
+
+def _checks_health(spec: Value) -> bool:
+    return spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _number(service: Value, what: str, numbers: range) -> int:
+    """Return one of some numbers, always the same for the same Service."""
+    metadata = service["metadata"]
+    key = f"{metadata.get('namespace')}/{metadata.get('name')}/{what}"
+    digest = hashlib.blake2b(key.encode(), digest_size=8).digest()
+    return numbers[int.from_bytes(digest) % len(numbers)]

@@ -1,0 +1,72 @@
+"""PersistentVolumeClaims."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from disvc.testing.memory import causes, formats
+from disvc.testing.memory.builtin.quantities import amount
+from disvc.testing.memory.builtin.validation.fields import formatted, immutable, label_selector
+from disvc.testing.memory.causes import child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from disvc.testing.memory.errors import Cause
+
+    Value = dict[str, Any]
+
+__all__ = ["claim_changes", "claim_spec"]
+
+_MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
+
+
+def claim_spec(path: str, spec: Value) -> Iterator[Cause]:
+    """Check the spec of a claim."""
+    modes = spec.get("accessModes", [])
+    at = child(path, "accessModes")
+    if not modes:
+        yield causes.required(at, "at least 1 access mode is required")
+    yield from label_selector(child(path, "selector"), spec.get("selector"))
+    for mode in modes:
+        if mode not in _MODES:
+            yield causes.not_supported(at, mode, _MODES)
+    if "ReadWriteOncePod" in modes and any(mode in _MODES[:3] for mode in modes):
+        yield causes.forbidden(at, "may not use ReadWriteOncePod with other access modes")
+    yield from _size(f"{path}.resources[storage]", _requested(spec))
+    if name := spec.get("storageClassName"):
+        yield from formatted(child(path, "storageClassName"), name, formats.dns_subdomain)
+    if spec["volumeMode"] not in {"Block", "Filesystem"}:
+        yield causes.not_supported(child(path, "volumeMode"), spec["volumeMode"], ("Block", "Filesystem"))
+
+
+def _requested(spec: Value) -> str | None:
+    size: str | None = spec["resources"].get("requests", {}).get("storage")
+    return size
+
+
+def _size(path: str, size: str | None) -> Iterator[Cause]:
+    if size is None:
+        yield causes.required(path)
+    elif amount(size) <= 0:
+        yield causes.invalid(path, size, "must be greater than zero")
+
+
+def claim_changes(claim: Value, old: Value) -> Iterator[Cause]:
+    """Check what an update of a claim changes."""
+    spec, before = claim["spec"], old["spec"]
+    is_bound = claim["status"].get("phase") == "Bound"
+    changeable = {"volumeName": not before.get("volumeName"), "volumeAttributesClassName": is_bound}
+    changeable["resources"] = is_bound
+    names = spec.keys() | before.keys()
+    if any(spec.get(name) != before.get(name) for name in names if not changeable.get(name)):
+        why = (
+            "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
+        )
+        yield causes.forbidden("spec", f"{why}\n")
+    new_size, old_size = _requested(spec), _requested(before)
+    capacity = old["status"].get("capacity", {}).get("storage", "0")
+    if new_size and old_size and amount(new_size) < amount(old_size) and amount(new_size) <= amount(capacity):
+        why = "field can not be less than status.capacity"
+        yield causes.forbidden("spec.resources.requests.storage", why)
+    yield from immutable("volumeMode", spec["volumeMode"], before["volumeMode"])

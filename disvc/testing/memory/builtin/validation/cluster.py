@@ -1,0 +1,119 @@
+"""Namespaces, Nodes, ResourceQuotas, LimitRanges and Endpoints."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, Final
+
+from disvc.testing.memory import causes, formats
+from disvc.testing.memory.builtin.quantities import amount
+from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address
+from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
+from disvc.testing.memory.builtin.validation.fields import formatted, one_of, port, required
+from disvc.testing.memory.builtin.validation.resources import quota_name, resource_quantity
+from disvc.testing.memory.causes import item
+from disvc.testing.memory.go_text import Struct
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from disvc.testing.memory.errors import Cause
+
+    Value = dict[str, Any]
+
+__all__ = ["endpoints", "finalizers", "limit_range", "node", "node_changes", "resource_quota"]
+
+_STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+_EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
+
+
+def finalizers(path: str, names: list[str]) -> Iterator[Cause]:
+    """Check finalizers of a namespace's spec."""
+    for name in names:
+        if messages := formats.label_key(name):
+            yield from (causes.invalid(path, name, message) for message in messages)
+        elif "/" not in name and name not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            yield causes.invalid(path, name, why)
+
+
+def node(obj: Value) -> Iterator[Cause]:
+    """Check a Node."""
+    seen: set[tuple[str, str]] = set()
+    for index, taint in enumerate(obj["spec"].get("taints", ())):
+        path = item("metadata.taints", index)
+        yield from formatted(f"{path}.key", taint["key"], formats.label_key)
+        if messages := formats.label_value(taint.get("value", "")):
+            yield causes.invalid(f"{path}.value", taint["value"], ";".join(messages))
+        yield from one_of(f"{path}.effect", taint["effect"], _EFFECTS)
+        key = (taint["key"], taint["effect"])
+        if key in seen:
+            value = Struct(Key=taint["key"], Value=taint.get("value", ""), Effect=taint["effect"], TimeAdded=None)
+            twice = causes.duplicate(path, value)
+            yield replace(twice, message=f"{twice.message}: taints must be unique by key and effect pair")
+        seen.add(key)
+
+
+def node_changes(spec: Value, before: Value) -> Iterator[Cause]:
+    """Check what an update changes of a Node: addresses and identity are given once."""
+    if before.get("podCIDRs") and spec.get("podCIDRs") != before["podCIDRs"]:
+        yield causes.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
+    if before.get("providerID") and spec.get("providerID") != before["providerID"]:
+        yield causes.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
+
+
+def resource_quota(spec: Value) -> Iterator[Cause]:
+    """Check the spec of a ResourceQuota."""
+    for name, quantity in spec.get("hard", {}).items():
+        path = item("spec.hard", name)
+        yield from quota_name(path, name)
+        yield from resource_quantity(path, name, quantity)
+
+
+def limit_range(spec: Value) -> Iterator[Cause]:
+    """Check the spec of a LimitRange."""
+    seen: set[str] = set()
+    for index, limit in enumerate(spec["limits"] or ()):
+        path = item("spec.limits", index)
+        if limit["type"] in seen:
+            yield causes.duplicate(f"{path}.type", limit["type"])
+        seen.add(limit["type"])
+        if limit["type"] == "Pod":
+            for name in ("default", "defaultRequest"):
+                if name in limit:
+                    yield causes.forbidden(f"{path}.{name}", "may not be specified when `type` is 'Pod'")
+        least, most = limit.get("min", {}), limit.get("max", {})
+        for name in least.keys() & most.keys():
+            if amount(least[name]) > amount(most[name]):
+                why = f"min value {least[name]} is greater than max value {most[name]}"
+                yield causes.invalid(item(f"{path}.min", name), least[name], why)
+
+
+def endpoints(subsets: list[Value]) -> Iterator[Cause]:
+    """Check the subsets of Endpoints."""
+    for index, subset in enumerate(subsets):
+        path = item("subsets", index)
+        if not subset.get("addresses") and not subset.get("notReadyAddresses"):
+            yield causes.required(path, "must specify `addresses` or `notReadyAddresses`")
+        for name in ("addresses", "notReadyAddresses"):
+            for number, address in enumerate(subset.get(name, ())):
+                yield from _endpoint_address(item(f"{path}.{name}", number), address)
+        ports = subset.get("ports", ())
+        for number, each in enumerate(ports):
+            yield from _endpoint_port(item(f"{path}.ports", number), each, is_one_of_many=len(ports) > 1)
+
+
+def _endpoint_address(path: str, address: Value) -> Iterator[Cause]:
+    yield from legacy_ip_address(f"{path}.ip", address["ip"])
+    if "hostname" in address:
+        yield from formatted(f"{path}.hostname", address["hostname"], formats.dns_label)
+    if "nodeName" in address:
+        yield from formatted(f"{path}.nodeName", address["nodeName"], formats.dns_subdomain)
+    yield from endpoint_address(f"{path}.ip", address["ip"])
+
+
+def _endpoint_port(path: str, given: Value, *, is_one_of_many: bool) -> Iterator[Cause]:
+    if given.get("name") or is_one_of_many:
+        yield from required(f"{path}.name", given.get("name"), formats.dns_label)
+    yield from port(f"{path}.port", given["port"])
+    yield from one_of(f"{path}.protocol", given["protocol"], PROTOCOLS)
