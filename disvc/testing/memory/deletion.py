@@ -8,8 +8,9 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from disvc.testing.memory import decoding, errors
+from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
+from disvc.testing.memory.containers import NAMESPACES, is_container, marked
 from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, timestamp
 from disvc.testing.memory.options import DeleteOptions, ListOptions
 from disvc.testing.memory.reading import selected_range
@@ -51,7 +52,7 @@ class Deleter:
             await self._admission.validate(call, None, old, dry_run=options.dry_run)
             if self._store.of(call.resource).get(call.key()) is current:
                 break
-        last, is_gone = self._delete(call.resource, current, options)
+        last, is_gone = self.remove(call.resource, current, options)
         if not is_gone:
             return object_answer(call, last, 202 if options.accepted else 200)
         if call.resource.answers_deleted_object:
@@ -70,18 +71,18 @@ class Deleter:
             if chosen.matches is None or chosen.matches(version.value)
         ]
         for version in seen:
-            self._delete(call.resource, version, options)
+            self.remove(call.resource, version, options)
         return list_answer(call, {"resourceVersion": str(self._store.revision)}, seen)
 
-    def _delete(self, resource: ResourceType, version: Version, options: DeleteOptions) -> tuple[Version, bool]:
-        """Delete an object, and return its last version and whether it is gone."""
+    def remove(self, resource: ResourceType, version: Version, options: DeleteOptions) -> tuple[Version, bool]:
+        """Delete an object, and return its last version and whether it is gone. Raises `Refused` (409)."""
         current = version.seen_as(resource)
         old = current.value["metadata"]
         _check_preconditions(resource, old, options)
-        changed = self._terminating(resource, current.value, options)
+        changed = self._changed(resource, current.value, options)
         if changed is None:
-            return current, resource.answers_deleted_object or "deletionTimestamp" in old
-        if changed["metadata"].get("finalizers") or changed["metadata"].get("deletionGracePeriodSeconds"):
+            return current, False
+        if _waits(resource, changed):
             if changed["metadata"] == old:
                 return current, False
             if options.dry_run:
@@ -90,6 +91,15 @@ class Deleter:
         if options.dry_run:
             return current, True
         return self._store.remove(resource, current.key), True
+
+    def _changed(self, resource: ResourceType, obj: Value, options: DeleteOptions) -> Value | None:
+        """Return what a DELETE makes of an object; None where it goes on terminating as it does."""
+        if is_container(resource):
+            if "deletionTimestamp" not in obj["metadata"]:
+                return marked(resource, obj, options, timestamp(self._environment.clock.now()))
+            if (obj.get("spec") or {}).get("finalizers"):
+                return None
+        return self._terminating(resource, obj, options)
 
     def _terminating(self, resource: ResourceType, obj: Value, options: DeleteOptions) -> Value | None:
         """Return the object as it is once it is being deleted; None where that goes on already and stays as it is."""
@@ -120,14 +130,22 @@ class Deleter:
         return {**obj, "metadata": meta}
 
 
-def is_due(obj: Value, old: Value) -> bool:
+def is_due(resource: ResourceType, obj: Value, old: Value) -> bool:
     """Return whether an update makes a terminating object go: it takes the last finalizer, and no grace is left."""
     before = old["metadata"]
     return (
         "deletionTimestamp" in before
         and not obj["metadata"].get("finalizers")
         and not before.get("deletionGracePeriodSeconds")
+        and not (resource.storage == NAMESPACES and obj["spec"].get("finalizers"))
     )
+
+
+def _waits(resource: ResourceType, obj: Value) -> bool:
+    """Return whether an object that is being deleted stays for now."""
+    meta = obj["metadata"]
+    is_full = resource.storage == NAMESPACES and obj["spec"].get("finalizers")
+    return bool(is_full or meta.get("finalizers") or meta.get("deletionGracePeriodSeconds"))
 
 
 def _options(call: Call) -> DeleteOptions:
@@ -144,6 +162,8 @@ def _options(call: Call) -> DeleteOptions:
 
 def _check_preconditions(resource: ResourceType, meta: Value, options: DeleteOptions) -> None:
     """Check what the client believes the object to be. Raises `Refused` (409), which names the kind, as the server."""
+    if is_container(resource):
+        containers.check_preconditions(resource, meta, options)
     what = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     details = {"name": meta["name"], "group": resource.group, "kind": resource.kind}
     if options.uid is not None and options.uid != meta["uid"]:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import msgspec
 
 from disvc.testing.memory import errors
-from disvc.testing.memory.answers import list_answer, object_answer
+from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.options import ListOptions
 from disvc.testing.memory.selectors import Selector, selector
+from disvc.testing.memory.subresources import scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,7 +42,10 @@ def get(store: Store, call: Call) -> Answer:
     found = store.of(call.resource).get(call.key())
     if found is None:
         raise errors.not_found(call.resource, call.name)
-    return object_answer(call, found.seen_as(call.resource))
+    seen = found.seen_as(call.resource)
+    if call.subresource == "scale":
+        return value_answer(call, scale_of(call.resource, seen.value))
+    return object_answer(call, seen)
 
 
 def list_(store: Store, call: Call) -> Answer:

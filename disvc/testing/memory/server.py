@@ -9,9 +9,13 @@ from disvc.testing.memory import decoding, errors, paths, reading, reviews
 from disvc.testing.memory.admission import Admission
 from disvc.testing.memory.answers import refusal, value_answer
 from disvc.testing.memory.authorization import Attributes, Authorizer
+from disvc.testing.memory.containers import NAMESPACES
+from disvc.testing.memory.custom import CustomResources
 from disvc.testing.memory.deletion import Deleter
 from disvc.testing.memory.field_managers import FieldManagers
+from disvc.testing.memory.garbage import GarbageCollector
 from disvc.testing.memory.options import WriteOptions
+from disvc.testing.memory.pods import PODS, PodSubresources
 from disvc.testing.memory.presentation import Presentation
 from disvc.testing.memory.registry import Registry
 from disvc.testing.memory.requests import ADMIN, Call, Request, Target, User, target
@@ -21,7 +25,7 @@ from disvc.testing.memory.watching import Watch
 from disvc.testing.memory.writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping, Set
 
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Stream
@@ -33,6 +37,7 @@ __all__ = ["APIServer"]
 
 _NAMESPACES: Final = ("kube-system", "kube-public", "kube-node-lease", "default")
 """Those that every cluster has."""
+_CHANGES: Final = frozenset({"get", "patch", "update"})
 
 
 class APIServer:
@@ -52,6 +57,9 @@ class APIServer:
         admission = Admission(self.store, self.registry)
         self._writer = Writer(self.store, environment, FieldManagers(self.registry), admission)
         self._deleter = Deleter(self.store, environment, admission)
+        self._pods = PodSubresources(self.store, self._writer, self._deleter)
+        self._custom = CustomResources(self.store, self.registry, environment, self._writer, self._deleter)
+        self._garbage = GarbageCollector(self.store, self.registry, self._writer, self._deleter)
         namespaces = self.registry.find("", "v1", "namespaces")
         for name in _NAMESPACES if namespaces else ():
             assert namespaces is not None
@@ -68,6 +76,13 @@ class APIServer:
             return await self._answer(request, warnings)
         except errors.Refused as refused:
             return refusal(refused, warnings)
+        finally:
+            self._custom.settle()
+
+    def collect_garbage(self) -> None:
+        """Delete what nobody owns any more, and what is in namespaces that are being deleted; see `garbage`."""
+        self._garbage.collect()
+        self._custom.settle()
 
     def compact(self, revision: int = 0) -> None:
         """Forget all states before a revision, by default before the newest."""
@@ -82,7 +97,10 @@ class APIServer:
         resource = self.registry.find(asked.group, asked.version, asked.resource)
         if resource is None:
             return paths.missing(request.path, types)
-        if asked.verb not in resource.verbs:
+        verbs = _subresources(resource).get(asked.subresource)
+        if verbs is None:
+            raise errors.unknown_path()
+        if asked.verb not in verbs:
             raise errors.method_not_allowed()
         call = Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
         now = self.environment.clock.now
@@ -92,8 +110,6 @@ class APIServer:
 
     async def _dispatch(self, call: Call) -> Answer | Stream:
         match call.verb:
-            case "create" if reviews.is_review(call.resource):
-                return self._review(call)
             case "get":
                 return reading.get(self.store, call)
             case "list":
@@ -101,17 +117,22 @@ class APIServer:
             case "watch":
                 return Watch(self.store, call, self.environment.random)
             case "create":
-                return await self._writer.create(call)
+                return await self._create(call)
             case "update":
                 return await self._writer.update(call)
             case "patch":
                 return await self._writer.patch(call)
             case "delete":
                 return await self._deleter.delete(call)
-            case "deletecollection":
-                return await self._deleter.delete_collection(call)
             case _:
-                raise errors.method_not_allowed()
+                return await self._deleter.delete_collection(call)
+
+    async def _create(self, call: Call) -> Answer:
+        if reviews.is_review(call.resource):
+            return self._review(call)
+        if call.subresource:
+            return await self._pods.create(call)
+        return await self._writer.create(call)
 
     def _review(self, call: Call) -> Answer:
         options = WriteOptions.read(call.request.query, "CreateOptions")
@@ -130,3 +151,17 @@ def _attributes(asked: Target, path: str) -> Attributes:
     if not asked.resource:
         return Attributes(asked.verb, path=path)
     return Attributes(asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, asked.name)
+
+
+def _subresources(resource: ResourceType) -> Mapping[str, Set[str]]:
+    """Return what can be done with a resource ("") and with each of its subresources."""
+    verbs: dict[str, Set[str]] = {"": resource.verbs}
+    if resource.has_status:
+        verbs["status"] = _CHANGES
+    if resource.scale is not None:
+        verbs["scale"] = _CHANGES
+    if resource.storage == NAMESPACES:
+        verbs["finalize"] = frozenset({"update"})
+    if resource.storage == PODS:
+        verbs |= {"binding": frozenset({"create"}), "eviction": frozenset({"create"})}
+    return verbs

@@ -40,6 +40,7 @@ __all__ = ["Writer"]
 _NAME_ATTEMPTS: Final = 8
 _NAME_CHARACTERS: Final = "bcdfghjklmnpqrstvwxz2456789"
 _PREFIX_MAX: Final = 58
+_SELF: Final = "kube-apiserver"
 _NOT_THE_LATEST: Final = "the object has been modified; please apply your changes to the latest version and try again"
 
 
@@ -111,6 +112,26 @@ class Writer:
         self._prepare_new(call, obj)
         self._store.put(resource, call.key(obj["metadata"]["name"]), obj)
 
+    def revise(self, resource: ResourceType, subresource: str, version: Version, obj: Value) -> Version:
+        """Store what the server itself makes of an object; it goes where that takes its last finalizer."""
+        current = version.seen_as(resource)
+        meta = current.value["metadata"]
+        request = Request("PUT", "", headers={"user-agent": _SELF})
+        call = Call(request, resource, "update", meta.get("namespace", ""), meta["name"], subresource)
+        options = WriteOptions(False, "", "Ignore", None)
+        obj = self._managed(call, options, current.value, copied(obj))
+        return self._replace(call, options, self._prepare_changed(call, obj, current.value), version)
+
+    def put(self, resource: ResourceType, version: Version, obj: Value) -> Version:
+        """Store an object as it is given, in place of a version of it."""
+        normalised = copied(obj)
+        metadata.normalise(normalised)
+        return self._store.put(resource, version.key, normalised)
+
+    def now(self) -> str:
+        """Return the time, as metadata and conditions have it."""
+        return metadata.timestamp(self._environment.clock.now())
+
     def _tidied(self, call: Call, obj: Value) -> Value:
         """Return a decoded object, changed in place, with its defaults, and each owner once."""
         call.resource.strategy.default(obj)
@@ -156,7 +177,7 @@ class Writer:
         """Make of what a client says the object to store, in place. Raises `Refused` where it is not valid."""
         resource, meta = call.resource, obj["metadata"]
         meta["uid"] = self._environment.new_uid()
-        meta["creationTimestamp"] = metadata.timestamp(self._environment.clock.now())
+        meta["creationTimestamp"] = self.now()
         resource.strategy.prepare_for_create(obj)
         if resource.generation_follows is not None:
             meta["generation"] = 1
@@ -193,6 +214,8 @@ class Writer:
         self._check_version(call, obj["metadata"], before)
         if call.subresource == "status":
             obj = with_status(resource, obj, old)
+        elif call.subresource == "finalize":
+            obj["status"] = old["status"]
         else:
             resource.strategy.prepare_for_update(obj, old)
         meta = obj["metadata"]
@@ -222,7 +245,7 @@ class Writer:
     def _replace(self, call: Call, options: WriteOptions, obj: Value, current: Version) -> Version:
         """Store the new version of an object, unless it is as the old one; or let it go."""
         old = current.seen_as(call.resource)
-        if deletion.is_due(obj, old.value):
+        if deletion.is_due(call.resource, obj, old.value):
             if not options.dry_run:
                 self._store.remove(call.resource, call.key())
             return Version(call.resource, call.key(), obj, self._store.revision)
