@@ -1,0 +1,49 @@
+"""Makes a sequence of steps from a seed: about a few objects of a few kinds, so that steps meet each other.
+
+It knows none of the answers; names are few, so that most steps find something. The same seed and length give the same
+steps, on every machine.
+"""
+
+from __future__ import annotations
+
+from random import Random
+from typing import TYPE_CHECKING, Any, Final
+
+from differential import reading, writing
+from differential.kinds import KINDS
+from differential.step import Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from differential.scene import Scene
+
+__all__ = ["sequence"]
+
+_VERBS: Final[tuple[tuple[int, Callable[[Scene], dict[str, Any]]], ...]] = (
+    (18, writing.create),
+    (16, writing.update),
+    (12, writing.merge_patch),
+    (6, writing.json_patch),
+    (8, writing.strategic_patch),
+    (20, writing.apply),
+    (9, writing.delete),
+    (2, writing.delete_collection),
+    (6, writing.scale),
+    (8, reading.get),
+    (14, reading.list_),
+    (4, reading.next_page),
+    (5, reading.watch),
+)
+
+
+def sequence(seed: int, length: int, namespace: str) -> list[Step]:
+    """Return the steps of a seed, in a namespace that exists and is empty."""
+    from differential.scene import Scene
+
+    random = Random(seed)
+    scene = Scene(random, namespace, random.sample(KINDS, random.randint(1, 3)))
+    weights, verbs = zip(*_VERBS, strict=True)
+    return [
+        Step(number, **random.choices(verbs, weights)[0](scene.at(number))) for number in range(1, length + 1)
+    ]
