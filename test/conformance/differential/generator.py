@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Final
 
 from differential import reading, writing
 from differential.kinds import KINDS
+from differential.scene import Scene
 from differential.step import Step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-    from differential.scene import Scene
+    from differential.kinds import Kind
 
 __all__ = ["sequence"]
 
@@ -37,13 +38,9 @@ _VERBS: Final[tuple[tuple[int, Callable[[Scene], dict[str, Any]]], ...]] = (
 )
 
 
-def sequence(seed: int, length: int, namespace: str) -> list[Step]:
-    """Return the steps of a seed, in a namespace that exists and is empty."""
-    from differential.scene import Scene
-
+def sequence(seed: int, length: int, namespace: str, kinds: Sequence[Kind] = KINDS) -> list[Step]:
+    """Return the steps of a seed, in a namespace that exists and is empty, about some of the kinds."""
     random = Random(seed)
-    scene = Scene(random, namespace, random.sample(KINDS, random.randint(1, 3)))
+    scene = Scene(random, namespace, random.sample(kinds, min(len(kinds), random.randint(1, 3))))
     weights, verbs = zip(*_VERBS, strict=True)
-    return [
-        Step(number, **random.choices(verbs, weights)[0](scene.at(number))) for number in range(1, length + 1)
-    ]
+    return [Step(number, **random.choices(verbs, weights)[0](scene.at(number))) for number in range(1, length + 1)]

@@ -30,6 +30,7 @@ CRASHED: Final = Reply(0, {}, None)
 """In place of an answer: the server has dropped the connection. A kube-apiserver does that on a few odd requests, in
 which case a Go nil pointer stands in its log; the sequence ends there, as there is nothing to compare to."""
 
+
 @dataclass(frozen=True)
 class Finding:
     """A step that two servers answered differently."""
@@ -68,7 +69,10 @@ class _Course:
         if step.method == WATCH:
             watch = Watching(self.side.transport, step.path, query | {"watch": "1"}, headers)
             self.watches[step.number] = watch
-            return await watch.opened()
+            reply = await watch.opened()
+            if "timeoutSeconds" in query:
+                await watch.finished()
+            return reply
         body = self._body(step)
         if body is not None:
             headers["Content-Type"] = step.content_type

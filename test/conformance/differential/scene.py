@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["Scene"]
 
 _NAMES: Final = ("a", "b", "c")
-_LABELS: Final = ({"app": "x"}, {"app": "y"}, {"app": "x", "tier": "t"}, {"tier": "u"}, {})
+_LABELS: Final[tuple[dict[str, str], ...]] = ({"app": "x"}, {"app": "y"}, {"app": "x", "tier": "t"}, {"tier": "u"}, {})
 
 
 @dataclass
@@ -64,7 +64,9 @@ class Scene:
         if self.chance(0.2):
             metadata["annotations"] = {"note": self.random.choice(("1", "2"))}
         if self.chance(0.06):
-            metadata["finalizers"] = self.random.choice((["example.com/hold"], ["example.com/hold", "example.com/b"], []))
+            metadata["finalizers"] = self.random.choice(
+                (["example.com/hold"], ["example.com/hold", "example.com/b"], [])
+            )
         if self.chance(0.05):
             metadata["ownerReferences"] = [self._owner()]
         if self.chance(0.02):
@@ -118,7 +120,9 @@ class Scene:
         if self.chance(0.06):
             query["dryRun"] = self.random.choice(("All", "All", "All", "Odd"))
         if self.chance(0.15):
-            query["fieldValidation"] = self.random.choice(("Strict", "Warn", "Ignore", "Odd" if self.chance(0.2) else "Warn"))
+            query["fieldValidation"] = self.random.choice(
+                ("Strict", "Warn", "Ignore", "Odd" if self.chance(0.2) else "Warn")
+            )
         if self.chance(0.3):
             query["fieldManager"] = self.random.choice(("m1", "m2"))
         if self.chance(0.01):

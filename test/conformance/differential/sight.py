@@ -9,8 +9,6 @@ from typing import TYPE_CHECKING, Any
 from differential.step import Continue, Revision, Seen, Uid, plural_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from differential.step import Step
 
     Value = dict[str, Any]
@@ -84,18 +82,13 @@ class Sight:
 
     def _see_object(self, path: str, answer: Value) -> None:
         revision = answer["metadata"].get("resourceVersion")
-        if revision is None or step_is_metadata_only(answer):
+        if revision is None or answer["kind"] == "PartialObjectMetadata":
             return
         known = self._objects[path]
         if not known or known[-1]["metadata"]["resourceVersion"] != revision:
             known.append(answer)
             self._revisions[path].append(revision)
         self._newest[plural_of(path)] = max(self._newest.get(plural_of(path), 0), int(revision))
-
-
-def step_is_metadata_only(answer: Mapping[str, Any]) -> bool:
-    """Return whether an answer is a PartialObjectMetadata, which is no base for an update."""
-    return answer["kind"] == "PartialObjectMetadata"
 
 
 def merged(base: Any, change: Any) -> Any:

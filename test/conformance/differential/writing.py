@@ -281,7 +281,8 @@ def _directed(scene: Scene, patch: Any) -> Any:
             order = [_identity(item) for item in value]
             result[f"$setElementOrder/{key}"] = order[::-1]
         elif isinstance(value, list) and value and isinstance(value[0], str) and scene.chance(0.1):
-            result[f"$deleteFromPrimitiveList/{key}"] = value[:1]
+            # With both, which of them a kube-apiserver heeds is chance.
+            result[f"$deleteFromPrimitiveList/{key}"] = result.pop(key)[:1]
     if scene.chance(0.02):
         result |= scene.random.choice(({"$patch": "replace"}, {"$patch": "delete"}, {"$retainKeys": list(patch)[:1]}))
     return result
@@ -425,9 +426,16 @@ def scale(scene: Scene) -> Value:
                 metadata["resourceVersion"] = Revision(path, back=scene.random.choice((0, 0, 1)))
             if scene.chance(0.1):
                 metadata |= scene.random.choice(({"name": "other"}, {"namespace": "other"}, {"uid": _WRONG_UID}))
-            body: Any = {"apiVersion": "autoscaling/v1", "kind": "Scale", "metadata": metadata, "spec": {"replicas": replicas}}
+            body: Any = {
+                "apiVersion": "autoscaling/v1",
+                "kind": "Scale",
+                "metadata": metadata,
+                "spec": {"replicas": replicas},
+            }
             if scene.chance(0.1):
-                body = scene.random.choice((body | {"kind": "Odd"}, body | {"apiVersion": "v1"}, {"spec": {"replicas": 1}}))
+                body = scene.random.choice(
+                    (body | {"kind": "Odd"}, body | {"apiVersion": "v1"}, {"spec": {"replicas": 1}})
+                )
             return step | {"method": "PUT", "query": scene.writing_query(), "body": body}
         case "json":
             body = [{"op": "replace", "path": "/spec/replicas", "value": replicas}]

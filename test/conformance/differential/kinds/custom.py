@@ -32,7 +32,8 @@ def _port(random: Random) -> Value:
         protocol=lambda r: r.choice(("TCP", "UDP")),
         name=lambda r: r.choice(("p", "q")),
         rules=lambda r: [
-            {"id": name} | some(r, value=lambda r: r.randint(1, 3)) for name in r.sample(("r", "s", "t"), r.randint(0, 2))
+            {"id": name} | some(r, value=lambda r: r.randint(1, 3))
+            for name in r.sample(("r", "s", "t"), r.randint(0, 2))
         ],
     )
     return port
@@ -51,8 +52,8 @@ def _map(random: Random) -> Value:
     return {key: random.choice(("1", "2")) for key in random.sample(("k", "l", "m", "n"), random.randint(0, 4))}
 
 
-_FREE = ({"known": 1, "other": {"x": [1, None, "a"]}}, {"known": "text"}, {}, {"other": 1.5})
-_EMBEDDED = (
+_FREE: tuple[Value, ...] = ({"known": 1, "other": {"x": [1, None, "a"]}}, {"known": "text"}, {}, {"other": 1.5})
+_EMBEDDED: tuple[Value, ...] = (
     {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}},
     {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "unknown": 1}},
     {"kind": "Pod"},
@@ -74,7 +75,9 @@ def _widget(random: Random) -> Value:
     )
     spec |= some(
         random,
-        groups=lambda r: {key: some(r, a=lambda r: r.randint(1, 3), b=lambda _: "b") for key in ("g", "h")[: r.randint(0, 2)]},
+        groups=lambda r: {
+            key: some(r, a=lambda r: r.randint(1, 3), b=lambda _: "b") for key in ("g", "h")[: r.randint(0, 2)]
+        },
         defaulted=lambda r: some(r, active=lambda r: r.choice((True, False)), deep=lambda _: {}),
         free=lambda r: r.choice(_FREE),
         note=lambda r: r.choice(("n", None)),

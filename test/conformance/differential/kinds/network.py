@@ -62,7 +62,9 @@ def _service(random: Random) -> Value:
 def _service_status(random: Random) -> Value:
     return some(
         random,
-        loadBalancer=lambda r: r.choice(({"ingress": [{"ip": "1.2.3.4"}]}, {"ingress": [{"hostname": "h.example"}]}, {})),
+        loadBalancer=lambda r: r.choice(
+            ({"ingress": [{"ip": "1.2.3.4"}]}, {"ingress": [{"hostname": "h.example"}]}, {})
+        ),
         conditions=lambda _: [
             {
                 "type": "Ready",
@@ -96,14 +98,15 @@ def _endpoint_slice(random: Random) -> Value:
     }
     if chance(random, 0.8):
         content["ports"] = [
-            {"name": name} | some(random, port=lambda r: r.choice((80, 90)), protocol=lambda r: r.choice(("TCP", "UDP")))
+            {"name": name}
+            | some(random, port=lambda r: r.choice((80, 90)), protocol=lambda r: r.choice(("TCP", "UDP")))
             for name in random.sample(("http", "grpc", ""), random.randint(0, 2))
         ]
     return content
 
 
 def _backend(random: Random) -> Value:
-    service = {"name": "svc", "port": random.choice(({"number": 80}, {"name": "http"}))}
+    service: Value = {"name": "svc", "port": random.choice(({"number": 80}, {"name": "http"}))}
     if chance(random, 0.05):
         service["port"] = random.choice(({}, {"number": 80, "name": "http"}, {"number": 0}))
     return {"service": service}
@@ -112,7 +115,9 @@ def _backend(random: Random) -> Value:
 def _ingress_rule(random: Random) -> Value:
     rule: Value = {}
     if chance(random, 0.8):
-        rule["host"] = random.choice(("a.example", "b.example", "*.c.example", "Bad_host") if chance(random, 0.2) else ("a.example", "b.example"))
+        rule["host"] = random.choice(
+            ("a.example", "b.example", "*.c.example", "Bad_host") if chance(random, 0.2) else ("a.example", "b.example")
+        )
     if chance(random, 0.9):
         paths = random.sample(("/", "/a", "/b"), random.randint(1, 2))
         kind = random.choice(("Prefix", "Exact", "ImplementationSpecific"))
@@ -138,7 +143,9 @@ def _ingress(random: Random) -> Value:
 
 def _ingress_status(random: Random) -> Value:
     ports = [{"port": random.choice((80, 443)), "protocol": "TCP"}]
-    entry = random.choice(({"ip": "1.2.3.4"}, {"hostname": "h.example"}, {"ip": "x"}, {"ip": "1.2.3.4", "ports": ports}))
+    entry = random.choice(
+        ({"ip": "1.2.3.4"}, {"hostname": "h.example"}, {"ip": "x"}, {"ip": "1.2.3.4", "ports": ports})
+    )
     return {"loadBalancer": {"ingress": [entry]} if chance(random, 0.8) else {}}
 
 

@@ -28,7 +28,12 @@ def _environment(random: Random) -> list[Value]:
 
 def _probe(random: Random) -> Value:
     probe: Value = random.choice(
-        ({"httpGet": {"path": "/", "port": "http"}}, {"tcpSocket": {"port": 80}}, {"grpc": {"port": 9}}, {"exec": {"command": ["x"]}})
+        (
+            {"httpGet": {"path": "/", "port": "http"}},
+            {"tcpSocket": {"port": 80}},
+            {"grpc": {"port": 9}},
+            {"exec": {"command": ["x"]}},
+        )
     )
     return probe | some(random, periodSeconds=lambda r: r.choice((5, 10)), failureThreshold=lambda r: r.choice((1, 3)))
 
@@ -67,7 +72,9 @@ def _deployment(random: Random) -> Value:
     pod: Value = {"containers": [_container(random, name) for name in names]}
     pod |= some(
         random,
-        volumes=lambda r: [{"name": "data", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "a"}}][: r.randint(1, 2)],
+        volumes=lambda r: [{"name": "data", "emptyDir": {}}, {"name": "conf", "configMap": {"name": "a"}}][
+            : r.randint(1, 2)
+        ],
     )
     if chance(random, 0.2):
         pod |= some(
