@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from decimal import ROUND_CEILING, Decimal
-from typing import Final
+from typing import Final, cast
 
 _QUANTITY: Final = re.compile(r"([+-]?(?:\d+\.?\d*|\.\d+))(?:([numkMGTPE]|[KMGTPE]i)|[eE]([+-]?\d+))?")
 _DECIMAL: Final = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}
@@ -38,6 +38,15 @@ def canonical(quantity: str | int | float) -> str:
         return "0"
     best = [s for s, power in _DECIMAL.items() if nano % 10 ** (power + 9) == 0][-1]
     return f"{nano // 10 ** (_DECIMAL[best] + 9)}{best}"
+
+
+def amount(quantity: str | int | float) -> Decimal:
+    """Return what a quantity stands for as a number, in units and rounded up to billionths. Raises `ValueError`."""
+    number, suffix, exponent = cast("re.Match[str]", _QUANTITY.fullmatch(canonical(quantity))).groups()
+    value = Decimal(number)
+    if suffix in _BINARY:
+        return value * Decimal(2) ** Decimal(_BINARY[suffix])
+    return value.scaleb(int(exponent) if exponent else _DECIMAL[suffix or ""])
 
 
 def _with_exponent(value: Decimal) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory import causes
 from disvc.testing.memory.go_text import plain, type_name
+from disvc.testing.memory.structural.cel import compile_rules
 from disvc.testing.memory.structural.correlation import Correlation
 from disvc.testing.memory.structural.defaulting import default
 from disvc.testing.memory.structural.embedded import problems
@@ -41,6 +42,14 @@ _BLOCKING = frozenset(
 )
 
 
+_NOT_ALL_CHECKED = causes.invalid(
+    "",
+    None,
+    "some validation rules were not checked because the object was invalid; "
+    "correct the existing errors to complete validation",
+)
+
+
 class CustomStrategy:
     """The strategy of one version of a custom kind.
 
@@ -54,6 +63,7 @@ class CustomStrategy:
     def __init__(self, schema: Schema, *, has_status: bool, scale: Scale | None) -> None:
         self._schema = schema
         self._validator = Validator(schema)
+        self._rules = compile_rules(schema)
         status = schema.properties.get(_STATUS)
         self._status_validator = Validator(status) if status else None
         self._has_status = has_status
@@ -89,7 +99,11 @@ class CustomStrategy:
             ]
         if old is None or not any(duplicates(old, self._schema)):
             found += duplicates(obj, self._schema)
-        return found
+        if self._rules is None:
+            return found
+        if any(cause.reason in _BLOCKING for cause in found):
+            return [*found, _NOT_ALL_CHECKED]
+        return [*found, *self._rules.broken(obj, old, correlation)]
 
     def _status_causes(self, obj: Value, correlation: Correlation | None) -> Sequence[Cause]:
         if self._status_validator is None or _STATUS not in obj:

@@ -19,7 +19,7 @@ from disvc.testing.memory.structural.durations import parse_duration
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-__all__ = ["FORMATS", "supported_format"]
+__all__ = ["FORMATS", "is_uri", "supported_format"]
 
 _NUMERIC = {"integer": ("int32", "int64"), "number": ("float", "double")}
 _MOST_BYTES_OF_A_HOST = 255
@@ -117,7 +117,8 @@ def _credit_card(text: str) -> bool:
     return _is_visa_or_so(digits) and sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0
 
 
-def _uri(text: str) -> bool:
+def is_uri(text: str) -> bool:
+    """Return whether a text is what net/url's ParseRequestURI reads: an absolute URI, or an absolute path."""
     if not text or any(character <= " " or character == "\x7f" for character in text):
         return False
     if re.search("%(?![0-9a-fA-F]{2})", text):
@@ -136,7 +137,7 @@ def _uuid(version: str) -> Callable[[str], bool]:
 
 FORMATS: dict[str, Callable[[str], bool]] = {
     "bsonobjectid": _matches("^[0-9a-fA-F]{24}$"),
-    "uri": _uri,
+    "uri": is_uri,
     "email": _matches(r'^([^<>"]*<)?[^\s<>@(),:;\[\]\\"]+@[^\s<>@(),:;\\"]+>?$'),
     "hostname": _host_name,
     "ipv4": _ipv4,

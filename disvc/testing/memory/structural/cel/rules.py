@@ -1,0 +1,182 @@
+"""One rule of `x-kubernetes-validations`: how it is checked, run, and what is said when an object breaks it.
+
+As k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel does it. An error of CEL while a rule runs breaks the rule,
+in the words of the real server as far as they are known.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final
+
+from cel_expr_python import cel
+
+from disvc.testing.memory import causes
+from disvc.testing.memory.structural.cel.environment import checker, runtime
+from disvc.testing.memory.structural.field_paths import find_field
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from disvc.testing.memory.errors import Cause
+    from disvc.testing.memory.schema import Schema
+    from disvc.testing.memory.structural.cel.types import Types
+
+    Value = dict[str, Any]
+
+__all__ = ["Rule", "activation", "problems"]
+
+_LONGEST_MESSAGE: Final = 5 * 1024
+_ERRORS: Final = (
+    (r'NOT_FOUND: Key not found in map : "(.*)"', r"no such key: \1"),
+    (r"NOT_FOUND: Key not found in map : (.*)", r"no such key: \1"),
+    (r"UNKNOWN: Index error: index=(-?\d+) size=\d+", r"index out of bounds: \1"),
+    (r"INVALID_ARGUMENT: divide by zero", "division by zero"),
+    (r"INVALID_ARGUMENT: modulus by zero", "modulus by zero"),
+    (r"UNKNOWN: No matching overloads found : .*", "no such overload"),
+    (r"[A-Z_]+: (.*)", r"\1"),
+)
+
+
+def problems(declared: Value, schema: Schema, types: Types, self_type: Value | None) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with a rule: the field, `rule` or `messageExpression`, and the real server's words for it."""
+    if self_type is None:
+        yield "rule", "failed to convert to declType for CEL validation rules"
+        return
+    is_optional = bool(declared.get("optionalOldSelf"))
+    old_type = {"type_name": "optional_type", "params": [self_type]} if is_optional else self_type
+    env = checker(types.pool(), {"self": self_type, "oldSelf": old_type})
+    if problem := _problem(env, declared["rule"], cel.Type.BOOL):
+        yield "rule", f"compilation failed: {problem}" if problem != _NO_BOOL else problem
+        return
+    expression = declared.get("messageExpression")
+    if expression and (problem := _problem(env, expression, cel.Type.STRING)):
+        known = problem == _NO_STRING
+        yield "messageExpression", problem if known else f"messageExpression compilation failed: {problem}"
+
+
+_NO_BOOL: Final = "cel expression must evaluate to a bool"
+_NO_STRING: Final = "messageExpression must evaluate to a string"
+
+
+def _problem(env: cel.Env, source: str, returns: cel.Type) -> str:
+    """Return why an expression cannot be what it is meant to be, "" if it can."""
+    try:
+        found = env.compile(source).return_type()
+    except RuntimeError as error:
+        text = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
+        return re.sub(r"(undefined field '[^']*') not found in struct '[^']*'", r"\1", text)
+    if found == returns:
+        return ""
+    return _NO_BOOL if returns == cel.Type.BOOL else _NO_STRING
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A rule without problems, of a value of this schema; compiled when it is first run."""
+
+    declared: Value
+    schema: Schema
+
+    @cached_property
+    def uses_old_self(self) -> bool:
+        """Return whether it is a rule about transitions."""
+        without_strings = re.sub(r"""r?("(\\.|[^"\\])*"|'(\\.|[^'\\])*')|//.*""", "", self._source)
+        return re.search(r"(?<![\w.])oldSelf\b", without_strings) is not None
+
+    @property
+    def is_optional(self) -> bool:
+        """Return whether `oldSelf` is an optional, and the rule runs without an old value, too."""
+        return bool(self.declared.get("optionalOldSelf"))
+
+    def broken(self, values: cel.Activation, path: str, shown: object) -> Cause | None:
+        """Return how a value breaks the rule.
+
+        Args:
+            values: what `activation` returned.
+            path: of the value.
+            shown: the value as a message shows it.
+
+        """
+        result = _run(self._rule, values)
+        if result is True:
+            return None
+        if isinstance(result, _Failure):
+            return causes.invalid(path, self.schema.type, self._failure(result.text))
+        at = causes.child(path, self._field_path) if self._field_path else path
+        return _cause(self.declared.get("reason", ""))(at, shown, self._message(values))
+
+    def _failure(self, text: str) -> str:
+        shown = (self.declared.get("message") or self._source).strip()
+        if text.startswith("no such overload"):
+            operator = "call arguments did not match a supported operator, function or macro signature"
+            return f"'{text}': {operator} for rule: {shown}"
+        return f"{text} evaluating rule: {shown}"
+
+    def _message(self, values: cel.Activation) -> str:
+        if self._message_expression is not None:
+            text = _run(self._message_expression, values)
+            message = text.strip() if isinstance(text, str) else ""
+            if message and "\n" not in message and len(message.encode()) <= _LONGEST_MESSAGE:
+                return message
+        declared: str = self.declared.get("message") or f"failed rule: {self._source.strip()}"
+        return declared.strip()
+
+    @property
+    def _source(self) -> str:
+        source: str = self.declared["rule"]
+        return source
+
+    @cached_property
+    def _rule(self) -> cel.Expression:
+        if not self.is_optional:
+            return runtime().compile(self._source, disable_check=True)
+        old = "has_old_self ? optional.of(old_self) : optional.none()"
+        return runtime().compile(f"cel.bind(oldSelf, {old}, ({self._source}\n))", disable_check=True)
+
+    @cached_property
+    def _message_expression(self) -> cel.Expression | None:
+        source = self.declared.get("messageExpression")
+        return runtime().compile(source, disable_check=True) if source else None
+
+    @cached_property
+    def _field_path(self) -> str:
+        path = self.declared.get("fieldPath")
+        return find_field(path, self.schema)[0] if path else ""
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An expression came to no value."""
+
+    text: str
+
+
+def activation(new: Any, old: Any) -> cel.Activation:
+    """Return what rules run on: a value as CEL sees it, and the one that it replaces, None for none."""
+    return runtime().Activation({"self": new, "oldSelf": old, "old_self": old, "has_old_self": old is not None})
+
+
+def _run(expression: cel.Expression, values: cel.Activation) -> object:
+    result = expression.eval(values)
+    if result.type() != cel.Type.ERROR:
+        return result.plain_value()
+    text = str(result.plain_value())
+    for pattern, replacement in _ERRORS:
+        if match := re.fullmatch(pattern, text, re.DOTALL):
+            return _Failure(match.expand(replacement))
+    return _Failure(text)
+
+
+def _cause(reason: str) -> Callable[[str, object, str], Cause]:
+    match reason:
+        case "FieldValueForbidden":
+            return lambda path, _, detail: causes.forbidden(path, detail)
+        case "FieldValueRequired":
+            return lambda path, _, detail: causes.required(path, detail)
+        case "FieldValueDuplicate":
+            return lambda path, value, _: causes.duplicate(path, value)
+        case _:
+            return causes.invalid

@@ -1,0 +1,82 @@
+"""Values of objects as CEL's evaluator gets them: what k8s.io/apiserver/pkg/cel/common/valuesunstructured.go presents.
+
+Objects are maps by the names that rules use. What the type checker lets no rule reach is kept as it is, as two objects
+are only equal when that is, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from disvc.testing.memory.structural.cel.names import escape
+from disvc.testing.memory.structural.correlation import MapList, is_same
+from disvc.testing.memory.structural.durations import parse_duration
+
+if TYPE_CHECKING:
+    from disvc.testing.memory.schema import Schema
+
+__all__ = ["align", "to_cel"]
+
+
+def to_cel(value: Any, schema: Schema | None) -> Any:
+    """Return a value, which is valid, in the types that its schema means."""
+    match value:
+        case dict() if schema is not None and schema.additional is not None:
+            return {name: to_cel(part, schema.additional) for name, part in value.items()}
+        case dict() if schema is not None:
+            # null in a field that may be null counts as none
+            present = {name: part for name, part in value.items() if part is not None}
+            return {_name(name, schema): to_cel(part, schema.field(name)) for name, part in present.items()}
+        case list() if schema is not None:
+            return [to_cel(item, schema.items) for item in value]
+        case str() if schema is not None and schema.type == "string":
+            return _from_text(value, schema.raw.get("format", ""))
+        case int() if schema is not None and schema.type == "number":
+            return float(value)
+        case _:
+            return value
+
+
+def align(old: Any, new: Any, schema: Schema | None) -> Any:
+    """Return an old value with its lists of type set and map in the order of the new ones.
+
+    These lists are equal whatever their order, and CEL's evaluator compares them as any others.
+    """
+    match old, new:
+        case (dict(), dict()) if schema is not None:
+            return {name: align(part, new.get(name), schema.field(name)) for name, part in old.items()}
+        case (list(), list()) if schema is not None and schema.list_type == "map":
+            found = MapList(schema, old)
+            same = [item for item in map(found.get, new) if item is not None]
+            rest = [item for item in old if not any(item is each for each in same)]
+            pairs = MapList(schema, new)
+            return [align(item, pairs.get(item), schema.items) for item in (*same, *rest)]
+        case (list(), list()) if schema is not None and schema.list_type == "set":
+            same = [item for item in new if any(is_same(item, each) for each in old)]
+            return same + [item for item in old if not any(is_same(item, each) for each in same)]
+        case _:
+            return old
+
+
+def _name(name: str, schema: Schema) -> str:
+    return escape(name) or name if name in schema.properties else name
+
+
+def _from_text(text: str, format_: str) -> object:
+    try:
+        match format_:
+            case "byte":
+                return base64.urlsafe_b64decode(text)
+            case "date" | "date-time":
+                moment = datetime.fromisoformat(text)
+                return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            case "duration":
+                nanoseconds = parse_duration(text)
+                return text if nanoseconds is None else timedelta(microseconds=nanoseconds / 1000)
+            case _:
+                return text
+    except (ValueError, binascii.Error):
+        return text
