@@ -99,5 +99,6 @@ class _ViewedStream(Stream):
     def _line(self, line: bytes) -> bytes:
         event: Value = msgspec.json.decode(line)
         if event["type"] != "ERROR":
-            event["object"] = self._view.one(event["object"])
+            present = self._view.bookmark if event["type"] == "BOOKMARK" else self._view.one
+            event["object"] = present(event["object"])
         return msgspec.json.encode(event) + b"\n"

@@ -20,7 +20,6 @@ from disvc.runtime.environment import Environment
 from disvc.runtime.process import run
 from disvc.testing.memory.audit import AuditTrail
 from disvc.testing.memory.authentication import Authenticator, common_name
-from disvc.testing.memory.bootstrap import bootstrap
 from disvc.testing.memory.builtin import TYPES
 from disvc.testing.memory.http import HTTPServer
 from disvc.testing.memory.server import APIServer
@@ -81,7 +80,6 @@ def _service_account(server: APIServer, namespace: str, name: str) -> Value | No
 async def _serve(server: APIServer, http: HTTPServer) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await bootstrap(server)
     async with http:
         await stop.wait()
 

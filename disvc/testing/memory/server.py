@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime.transport import Answer
-from disvc.testing.memory import decoding, errors, paths, reading, reviews
+from disvc.testing.memory import bootstrap, decoding, errors, paths, reading, reviews
 from disvc.testing.memory.admission import Admission
 from disvc.testing.memory.answers import refusal, value_answer
 from disvc.testing.memory.authorization import Attributes, Authorizer
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
 
 __all__ = ["APIServer"]
 
-_NAMESPACES: Final = ("kube-system", "kube-public", "kube-node-lease", "default")
-"""Those that every cluster has."""
 _CHANGES: Final = frozenset({"get", "patch", "update"})
 
 
@@ -60,10 +58,10 @@ class APIServer:
         self._pods = PodSubresources(self.store, self._writer, self._deleter)
         self._custom = CustomResources(self.store, self.registry, environment, self._writer, self._deleter)
         self._garbage = GarbageCollector(self.store, self.registry, self._writer, self._deleter)
-        namespaces = self.registry.find("", "v1", "namespaces")
-        for name in _NAMESPACES if namespaces else ():
-            assert namespaces is not None
-            self._writer.seed(namespaces, {"metadata": {"name": name}})
+        kinds = {(each.api_version, each.kind): each for each in self.registry}
+        for obj in bootstrap.objects():
+            if resource := kinds.get((obj["apiVersion"], obj["kind"])):
+                self._writer.seed(resource, obj)
 
     def transport(self, user: User = ADMIN) -> MemoryTransport:
         """Return a way to this server for a client of this process."""

@@ -31,6 +31,10 @@ class View(Protocol):
         """Return an object in this form; of a watch the first is asked for first."""
         ...
 
+    def bookmark(self, obj: Value) -> Value:
+        """Return the object of a bookmark, which has little but a resourceVersion, in this form."""
+        ...
+
     def many(self, metadata: Value, items: Iterable[Value]) -> Value:
         """Return a list in this form; `metadata` is the list's."""
         ...
@@ -70,24 +74,31 @@ class _Table:
         self._definitions: list[Value] | None = [_definition(column) for column in resource.columns]
 
     def one(self, obj: Value) -> Value:
-        metadata = {"resourceVersion": obj["metadata"]["resourceVersion"]}
-        table = self.many(metadata, [obj])
-        # A watch says only once what its columns are.
-        self._definitions = None
-        return table
+        return self._of_watch(obj, self._row(obj, self._now()))
+
+    def bookmark(self, obj: Value) -> Value:
+        return self._of_watch(obj, {"cells": [""] * len(self._columns), "object": self._included(obj)})
 
     def many(self, metadata: Value, items: Iterable[Value]) -> Value:
         now = self._now()
+        return self._table(metadata, [self._row(obj, now) for obj in items])
+
+    def _of_watch(self, obj: Value, row: Value) -> Value:
+        table = self._table({"resourceVersion": obj["metadata"]["resourceVersion"]}, [row])
+        self._definitions = None  # what the columns are is said only once
+        return table
+
+    def _table(self, metadata: Value, rows: list[Value]) -> Value:
         return {
             "kind": "Table",
             "apiVersion": self._api_version,
             "metadata": metadata,
             "columnDefinitions": self._definitions,
-            "rows": [
-                {"cells": [column.cell(obj, now) for column in self._columns], "object": self._included(obj)}
-                for obj in items
-            ],
+            "rows": rows,
         }
+
+    def _row(self, obj: Value, now: datetime) -> Value:
+        return {"cells": [column.cell(obj, now) for column in self._columns], "object": self._included(obj)}
 
     def _included(self, obj: Value) -> Value | None:
         if self._include == "Object":
@@ -106,6 +117,9 @@ class _Partial:
     def one(self, obj: Value) -> Value:
         return _partial(obj, self._api_version)
 
+    def bookmark(self, obj: Value) -> Value:
+        return self.one(obj)
+
     def many(self, metadata: Value, items: Iterable[Value]) -> Value:
         raise _not_acceptable("PartialObjectMetadata", f"a list ({_go_type(self._resource, 'List')})")
 
@@ -117,6 +131,9 @@ class _PartialList:
 
     def one(self, obj: Value) -> Value:
         raise _not_acceptable("PartialObjectMetadataList", f"not a list ({_go_type(self._resource)})")
+
+    def bookmark(self, obj: Value) -> Value:
+        return self.one(obj)
 
     def many(self, metadata: Value, items: Iterable[Value]) -> Value:
         return {

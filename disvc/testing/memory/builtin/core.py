@@ -10,6 +10,7 @@ from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind, spec
 from disvc.testing.memory.builtin.validation import cluster, configuration
 from disvc.testing.memory.builtin.validation.claims import claim_changes, claim_spec
 from disvc.testing.memory.formats import dns_label
+from disvc.testing.memory.resource import ALL_VERBS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +100,17 @@ class _Endpoints(BuiltinStrategy):
 
 
 TYPES: Final = (
-    kind("", "v1", "Namespace", "namespaces", _Namespace, namespaced=False, short_names=("ns",), check_name=dns_label),
+    kind(
+        "",
+        "v1",
+        "Namespace",
+        "namespaces",
+        _Namespace,
+        namespaced=False,
+        short_names=("ns",),
+        check_name=dns_label,
+        verbs=ALL_VERBS - {"deletecollection"},
+    ),
     kind(
         "",
         "v1",
