@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import errors
+from disvc.testing.memory.containers import NAMESPACES
+from disvc.testing.memory.webhook_reviews import Admitted
 
 if TYPE_CHECKING:
     from disvc.testing.memory.registry import Registry
     from disvc.testing.memory.requests import Call
     from disvc.testing.memory.store import Store
+    from disvc.testing.memory.webhooks import Webhooks
 
     Value = dict[str, Any]
 
@@ -21,22 +24,32 @@ _IMMORTAL: Final = ("default", "kube-system", "kube-public")
 class Admission:
     """Lets a write pass, changes it, or refuses it."""
 
-    def __init__(self, store: Store, registry: Registry) -> None:
+    def __init__(self, store: Store, registry: Registry, webhooks: Webhooks) -> None:
         self._store = store
         self._registry = registry
+        self._webhooks = webhooks
 
     async def admit(self, call: Call, obj: Value, old: Value | None, *, dry_run: bool) -> Value:
         """Return the object to go on with: as it is, or as webhooks change it. Raises `Refused`."""
         if old is None:
-            self._check_namespace(call)
-        return obj
+            self._check_namespace(call, obj)
+        changed = await self._webhooks.mutate(Admitted(call, obj, old, dry_run))
+        assert changed is not None
+        return changed
 
-    async def validate(self, call: Call, obj: Value | None, old: Value | None, *, dry_run: bool) -> None:
-        """Raise `Refused` where a create, an update or, with no object, a delete is not to be."""
-        if obj is None and call.resource.storage == ("", "namespaces") and call.name in _IMMORTAL:
-            raise errors.forbidden(call.resource, call.name, "this namespace may not be deleted")
+    async def validate(self, call: Call, obj: Value, old: Value | None, *, dry_run: bool) -> None:
+        """Raise `Refused` where a create or an update is not to be."""
+        await self._webhooks.validate(Admitted(call, obj, old, dry_run))
 
-    def _check_namespace(self, call: Call) -> None:
+    async def check_delete(self, call: Call, old: Value, *, dry_run: bool) -> None:
+        """Raise `Refused` where an object is not to be deleted."""
+        if call.resource.storage == NAMESPACES and old["metadata"]["name"] in _IMMORTAL:
+            raise errors.forbidden(call.resource, old["metadata"]["name"], "this namespace may not be deleted")
+        admitted = Admitted(call, None, old, dry_run)
+        await self._webhooks.mutate(admitted)
+        await self._webhooks.validate(admitted)
+
+    def _check_namespace(self, call: Call, obj: Value) -> None:
         """Check that the namespace of a new object is there to stay."""
         namespaces = self._registry.find("", "v1", "namespaces")
         if not call.resource.namespaced or namespaces is None:
@@ -44,5 +57,7 @@ class Admission:
         found = self._store.of(namespaces).get(call.namespace)
         if found is None:
             raise errors.not_found(namespaces, call.namespace)
-        if "deletionTimestamp" in found.value["metadata"]:
-            raise errors.terminating_namespace(call.resource, "", call.namespace)
+        if found.value["status"].get("phase") == "Terminating":
+            meta = obj["metadata"]
+            name = meta.get("name") or meta.get("generateName", "")
+            raise errors.terminating_namespace(call.resource, name, call.namespace)

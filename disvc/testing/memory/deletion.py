@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, Any
 from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.containers import NAMESPACES, is_container, marked
-from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, timestamp
+from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, normalise, timestamp
 from disvc.testing.memory.options import DeleteOptions, ListOptions
 from disvc.testing.memory.reading import selected_range
 from disvc.testing.memory.selectors import selector
 from disvc.testing.memory.store import Version
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Answer
     from disvc.testing.memory.admission import Admission
@@ -49,7 +47,7 @@ class Deleter:
                 raise errors.not_found(call.resource, call.name)
             old = current.seen_as(call.resource).value
             _check_preconditions(call.resource, old["metadata"], options)
-            await self._admission.validate(call, None, old, dry_run=options.dry_run)
+            await self._admission.check_delete(call, old, dry_run=options.dry_run)
             if self._store.of(call.resource).get(call.key()) is current:
                 break
         last, is_gone = self.remove(call.resource, current, options)
@@ -64,15 +62,16 @@ class Deleter:
         wanted = ListOptions.read(call.request.query)
         options = _options(call)
         chosen = selector(call.resource, wanted.label_selector, wanted.field_selector)
-        found = self._store.of(call.resource).at(self._store.revision, *selected_range(call, chosen))
-        seen: Sequence[Version] = [
-            version
-            for version in (version.seen_as(call.resource) for version in found)
-            if chosen.matches is None or chosen.matches(version.value)
-        ]
+        collection = self._store.of(call.resource)
+        revision = self._store.revision
+        found = [version.seen_as(call.resource) for version in collection.at(revision, *selected_range(call, chosen))]
+        seen = [version for version in found if chosen.matches is None or chosen.matches(version.value)]
         for version in seen:
-            self.remove(call.resource, version, options)
-        return list_answer(call, {"resourceVersion": str(self._store.revision)}, seen)
+            _check_preconditions(call.resource, version.value["metadata"], options)
+            await self._admission.check_delete(call, version.value, dry_run=options.dry_run)
+            if (current := collection.get(version.key)) is not None:
+                self.remove(call.resource, current, options)
+        return list_answer(call, {"resourceVersion": str(revision)}, seen)
 
     def remove(self, resource: ResourceType, version: Version, options: DeleteOptions) -> tuple[Version, bool]:
         """Delete an object, and return its last version and whether it is gone. Raises `Refused` (409)."""
@@ -82,6 +81,7 @@ class Deleter:
         changed = self._changed(resource, current.value, options)
         if changed is None:
             return current, False
+        normalise(changed)
         if _waits(resource, changed):
             if changed["metadata"] == old:
                 return current, False

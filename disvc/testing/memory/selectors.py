@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Predicate = Callable[[Value], bool]
 
-__all__ = ["Selector", "label_predicate", "selector"]
+__all__ = ["Selector", "label_predicate", "selector", "selects"]
 
 _TOKEN = re.compile(r"\s*(==|!=|=|<|>|!|\(|\)|,|[^\s=!<>(),]+|$)")
 _FIELD = re.compile(r"(?P<path>[^=!,]*)(?P<operator>==|!=|=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?:,|$)")
@@ -56,6 +56,27 @@ def label_predicate(text: str) -> Callable[[Mapping[str, str]], bool]:
     """Return what tells whether labels fit a label selector. Raises `Refused` (400) where it cannot be read."""
     requirements = list(_Requirements(text).read())
     return lambda labels: all(requirement(labels) for requirement in requirements)
+
+
+def selects(selector: Value, labels: Mapping[str, str]) -> bool:
+    """Return whether labels fit a metav1.LabelSelector, as objects have them; an empty one fits all."""
+    return all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()) and all(
+        _expression_fits(expression, labels) for expression in selector.get("matchExpressions") or ()
+    )
+
+
+def _expression_fits(expression: Value, labels: Mapping[str, str]) -> bool:
+    value = labels.get(expression["key"])
+    values = expression.get("values") or ()
+    match expression["operator"]:
+        case "In":
+            return value in values
+        case "NotIn":
+            return value not in values
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
 
 
 def _all(predicates: list[Predicate]) -> Predicate:

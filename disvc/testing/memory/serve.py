@@ -18,9 +18,11 @@ import click
 
 from disvc.runtime.environment import Environment
 from disvc.runtime.process import run
+from disvc.testing.memory import webhook_client
 from disvc.testing.memory.audit import AuditTrail
 from disvc.testing.memory.authentication import Authenticator, common_name
 from disvc.testing.memory.builtin import TYPES
+from disvc.testing.memory.housekeeping import keep_house
 from disvc.testing.memory.http import HTTPServer
 from disvc.testing.memory.server import APIServer
 
@@ -51,7 +53,7 @@ def main(
     audit_log_path: Path,
 ) -> None:
     """Serve an empty cluster."""
-    server = APIServer(Environment(), TYPES)
+    server = APIServer(Environment(), TYPES, ask=webhook_client.ask)
     authenticator = Authenticator(
         proxy_authority=common_name(requestheader_client_ca_file.read_bytes()),
         proxy_name=requestheader_allowed_names,
@@ -80,8 +82,10 @@ def _service_account(server: APIServer, namespace: str, name: str) -> Value | No
 async def _serve(server: APIServer, http: HTTPServer) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with http:
+    async with http, asyncio.TaskGroup() as tasks:
+        housekeeper = tasks.create_task(keep_house(server))
         await stop.wait()
+        housekeeper.cancel()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn
 
 from disvc.runtime.transport import Answer
 from disvc.testing.memory import bootstrap, decoding, errors, paths, reading, reviews
@@ -22,6 +22,8 @@ from disvc.testing.memory.requests import ADMIN, Call, Request, Target, User, ta
 from disvc.testing.memory.store import Store
 from disvc.testing.memory.transport import MemoryTransport
 from disvc.testing.memory.watching import Watch
+from disvc.testing.memory.webhook_reviews import WebhookError
+from disvc.testing.memory.webhooks import Webhooks
 from disvc.testing.memory.writing import Writer
 
 if TYPE_CHECKING:
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Stream
     from disvc.testing.memory.resource import ResourceType
+    from disvc.testing.memory.webhooks import Ask
 
     Value = dict[str, Any]
 
@@ -44,15 +47,17 @@ class APIServer:
     Args:
         environment: its clock, randomness and UIDs.
         resources: what it serves from the start.
+        ask: what carries reviews to admission webhooks; by default nothing does, and asking one fails.
 
     """
 
-    def __init__(self, environment: Environment, resources: Iterable[ResourceType]) -> None:
+    def __init__(self, environment: Environment, resources: Iterable[ResourceType], *, ask: Ask | None = None) -> None:
         self.environment = environment
         self.registry = Registry((*resources, *reviews.TYPES))
         self.store = Store()
         self.authorizer = Authorizer(self._rbac)
-        admission = Admission(self.store, self.registry)
+        webhooks = Webhooks(self.store, self.registry, environment, ask or _ask_nobody)
+        admission = Admission(self.store, self.registry, webhooks)
         self._writer = Writer(self.store, environment, FieldManagers(self.registry), admission)
         self._deleter = Deleter(self.store, environment, admission)
         self._pods = PodSubresources(self.store, self._writer, self._deleter)
@@ -143,6 +148,10 @@ class APIServer:
         resource = self.registry.find("rbac.authorization.k8s.io", "v1", plural)
         collection = self.store.of(resource) if resource else None
         return (version.value for version in collection.at(self.store.revision, "", "")) if collection else ()
+
+
+async def _ask_nobody(url: str, trusted: bytes, seconds: float, review: Value) -> NoReturn:
+    raise WebhookError(f'failed to call webhook: Post "{url}": this APIServer was made without `ask`')
 
 
 def _attributes(asked: Target, path: str) -> Attributes:

@@ -118,8 +118,7 @@ class Collection:
                 insort(self._keys, event.key)
             self._current[event.key] = event.after
         self.events.append(event)
-        self.changed.set()
-        self.changed.clear()
+        _pulse(self.changed)
 
     def forget(self, revision: int) -> None:
         """Drop the history before a revision."""
@@ -133,6 +132,8 @@ class Store:
         self.revision = 1  # etcd's first
         self.compacted = 0
         """No state before this revision can be read any more, and no event before it."""
+        self.changed = asyncio.Event()
+        """Set for a moment whenever there is a new revision."""
         self._collections: dict[tuple[str, str], Collection] = {}
 
     def of(self, resource: ResourceType) -> Collection:
@@ -146,6 +147,7 @@ class Store:
         metadata = {**value["metadata"], "resourceVersion": str(self.revision)}
         after = Version(resource, key, {**value, "metadata": metadata}, self.revision)
         collection.put(Event(self.revision, key, collection.get(key), after))
+        _pulse(self.changed)
         return after
 
     def remove(self, resource: ResourceType, key: str) -> Version:
@@ -155,6 +157,7 @@ class Store:
         assert before is not None
         self.revision += 1
         collection.put(Event(self.revision, key, before, None))
+        _pulse(self.changed)
         return before.at(self.revision)
 
     def compact(self, revision: int) -> None:
@@ -170,6 +173,12 @@ def converted(value: Value, written: ResourceType, read: ResourceType) -> Value:
     if read.stored_as:
         return read.stored_as.from_stored(stored)
     return {**stored, "kind": read.kind, "apiVersion": read.api_version}
+
+
+def _pulse(event: asyncio.Event) -> None:
+    """Wake those that wait for an event, and nobody who comes later."""
+    event.set()
+    event.clear()
 
 
 def _revision(event: Event) -> int:
