@@ -33,6 +33,8 @@ def list_answer(call: Call, metadata: Value, versions: Sequence[Version]) -> Ans
     """Return a list with the metadata of a ListMeta."""
     resource = call.resource
     kind = resource.list_kind or f"{resource.kind}List"
+    if resource.is_custom:
+        metadata = {"continue": ""} | metadata
     head = _encode({"kind": kind, "apiVersion": resource.api_version, "metadata": metadata})
     items = b",".join(item_bytes(resource, versions))
     return Answer(200, _headers(call), b"".join((head[:-1], b',"items":[', items, b"]}")))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from disvc.testing.memory.requests import Call
+    from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
 
@@ -36,6 +37,8 @@ JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _SUPPORTED: Final = (JSON, YAML, PROTOBUF)
+_SHOWN: Final = 30
+"""Characters of a body that are shown once more."""
 _KEY_END: Final = re.compile(rb'"\s*:')
 
 
@@ -100,12 +103,13 @@ def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Val
     """Return an object with the fields that the call's kind has, and tell of mistakes in it. Raises `Refused` (400)."""
     resource = call.resource
     kind, version = given.get("kind") or resource.kind, given.get("apiVersion") or resource.api_version
-    if version != resource.api_version:
+    if resource.is_custom:
+        _check_custom_version(resource, given, version)
+    elif (kind, version) != (resource.kind, resource.api_version):
         raise errors.bad_request(
-            f"the API version in the data ({version}) does not match the expected API version ({resource.api_version})"
+            f'{kind} in version "{version.rpartition("/")[2]}" cannot be handled as a {resource.kind}: '
+            f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
         )
-    if kind != resource.kind:
-        raise errors.bad_request(f'{kind} in version "{resource.version}" cannot be handled as a {resource.kind}')
     obj: Value = {**given, "kind": kind, "apiVersion": version}
     if resource.decode is not None:
         obj, dropped = resource.decode(obj)
@@ -113,6 +117,22 @@ def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Val
     report(call, validation, mistakes)
     obj["metadata"] = dict(obj.get("metadata") or {})
     return obj
+
+
+def _check_custom_version(resource: ResourceType, given: Value, version: str) -> None:
+    """Raise `Refused` (400) where a custom object does not say its kind, or says another version."""
+    if not given.get("kind"):
+        text = json.dumps(given)
+        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
+        raise errors.bad_request(
+            f"the object provided is unrecognized (must be of type {resource.kind}): "
+            f"Object 'Kind' is missing in '{text}' ({shown})"
+        )
+    if version != resource.api_version:
+        expected = resource.api_version
+        raise errors.bad_request(
+            f"the API version in the data ({version}) does not match the expected API version ({expected})"
+        )
 
 
 def check_namespace(call: Call, obj: Value) -> None:

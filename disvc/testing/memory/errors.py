@@ -33,6 +33,7 @@ __all__ = [
     "too_new",
     "unknown_path",
     "unsupported_media_type",
+    "unsupported_patch_type",
 ]
 
 
@@ -186,6 +187,13 @@ def unsupported_media_type(supported: Sequence[str]) -> Refused:
         "UnsupportedMediaType",
         f"the body of the request was in an unknown format - accepted media types include: {listed}",
     )
+
+
+def unsupported_patch_type(supported: Sequence[str]) -> Refused:
+    """Return the 415 of a patch in a format that is not understood; none is named for a built-in kind."""
+    if supported:
+        return unsupported_media_type(supported)
+    return Refused(415, "UnsupportedMediaType", "415: Unsupported Media Type", details={})
 
 
 def too_new(revision: int, current: int) -> Refused:

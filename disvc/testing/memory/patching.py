@@ -40,7 +40,7 @@ def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: 
         supported.remove(_STRATEGIC_PATCH)
     kind = decoding.media_type(call)
     if kind not in supported:
-        raise errors.unsupported_media_type(supported)
+        raise errors.unsupported_patch_type(supported if call.resource.is_custom else ())
     if kind == decoding.APPLY_PATCH:
         return _apply(call, options, manager, now)
     patch, mistakes = _read(call, options, kind)

@@ -75,7 +75,8 @@ class Presentation:
             return view.one(value)
         # Items of a list of a built-in kind do not say what they are.
         kind = {"kind": resource.kind, "apiVersion": resource.api_version}
-        return view.many(value["metadata"], [kind | item for item in value["items"]])
+        metadata = {name: field for name, field in value["metadata"].items() if field}
+        return view.many(metadata, [kind | item for item in value["items"]])
 
 
 def indents(query: Mapping[str, str], user_agent: str) -> bool:

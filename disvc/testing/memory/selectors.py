@@ -7,9 +7,10 @@ https://kubernetes.io/docs/concepts/overview/working-with-objects/field-selector
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from disvc.testing.memory import errors
+from disvc.testing.memory.label_selectors import label_predicate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -19,9 +20,8 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Predicate = Callable[[Value], bool]
 
-__all__ = ["Selector", "label_predicate", "selector", "selects"]
+__all__ = ["Selector", "selector", "selects"]
 
-_TOKEN = re.compile(r"\s*(==|!=|=|<|>|!|\(|\)|,|[^\s=!<>(),]+|$)")
 _FIELD = re.compile(r"(?P<path>[^=!,]*)(?P<operator>==|!=|=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?:,|$)")
 _ESCAPED = re.compile(r"\\([\\,=])")
 
@@ -50,12 +50,6 @@ def selector(resource: ResourceType, labels: str, fields: str) -> Selector:
     if not predicates:
         return Selector(None)
     return Selector(_all(predicates), names["metadata.name"], names["metadata.namespace"])
-
-
-def label_predicate(text: str) -> Callable[[Mapping[str, str]], bool]:
-    """Return what tells whether labels fit a label selector. Raises `Refused` (400) where it cannot be read."""
-    requirements = list(_Requirements(text).read())
-    return lambda labels: all(requirement(labels) for requirement in requirements)
 
 
 def selects(selector: Value, labels: Mapping[str, str]) -> bool:
@@ -99,12 +93,11 @@ def _field_getter(resource: ResourceType, path: str) -> Callable[[Value], str]:
     if path == "metadata.namespace" and resource.namespaced:
         return lambda value: str(value["metadata"].get("namespace", ""))
     get = resource.selectable_fields.get(path)
+    if get is None and (resource.is_custom or resource.selectable_fields):
+        raise errors.bad_request(f"field label not supported: {path}")
     if get is None:
-        raise errors.bad_request(
-            f"field label not supported: {path}"
-            if resource.is_custom or not resource.selectable_fields
-            else f'field label "{path}" not supported for {resource.kind}'
-        )
+        known = '"metadata.name", "metadata.namespace"'
+        raise errors.bad_request(f'"{path}" is not a known field selector: only {known}')
     return get
 
 
@@ -115,84 +108,6 @@ def _field_terms(text: str) -> Iterable[tuple[str, str, bool]]:
         if match is None:
             term = text[position:].split(",", maxsplit=1)[0]
             raise errors.bad_request(f"invalid selector: '{text}'; can't understand '{term}'")
-        yield match["path"], _ESCAPED.sub(r"\1", match["value"]), match["operator"] != "!="
+        if match["path"] or match["value"]:  # a kube-apiserver takes a lone "=" for nothing
+            yield match["path"], _ESCAPED.sub(r"\1", match["value"]), match["operator"] != "!="
         position = match.end()
-
-
-class _Requirements:
-    """Reads `key`, `!key`, `key=value`, `key!=value`, `key in (a,b)`, `key notin (a,b)`, `key>1`, comma-separated."""
-
-    def __init__(self, text: str) -> None:
-        self._text = text
-        self._tokens = [token for token in _TOKEN.findall(text) if token]
-        self._at = 0
-
-    def read(self) -> Iterable[Callable[[Mapping[str, str]], bool]]:
-        while self._at < len(self._tokens):
-            yield self._requirement()
-            if self._peek() == ",":
-                self._at += 1
-                if self._peek() == "":
-                    self._refuse(f"found '{self._peek()}', expected: identifier after ','")
-            elif self._peek():
-                self._refuse(f"found '{self._peek()}', expected: ',' or 'end of string'")
-
-    def _requirement(self) -> Callable[[Mapping[str, str]], bool]:
-        if self._peek() == "!":
-            self._at += 1
-            absent = self._word()
-            return lambda labels: absent not in labels
-        key, operator = self._word(), self._peek()
-        if operator in ("", ","):
-            return lambda labels: key in labels
-        self._at += 1
-        if operator in ("in", "notin"):
-            values = self._values()
-            return lambda labels: (labels.get(key) in values) == (operator == "in")
-        if operator in ("=", "==", "!="):
-            value = self._word() if self._peek() not in ("", ",") else ""
-            return lambda labels: (labels.get(key) == value) == (operator != "!=")
-        if operator not in ("<", ">"):
-            self._refuse(f"found '{operator}', expected: in, notin, =, ==, !=, gt, lt")
-        return self._comparison(key, operator)
-
-    def _comparison(self, key: str, operator: str) -> Callable[[Mapping[str, str]], bool]:
-        word = self._word()
-        if not re.fullmatch(r"-?\d+", word):
-            self._refuse(f"for 'Gt', 'Lt' operators, the value must be an integer: {word}")
-        bound = int(word)
-
-        def compared(labels: Mapping[str, str]) -> bool:
-            found = labels.get(key, "")
-            if not re.fullmatch(r"-?\d+", found):
-                return False
-            return int(found) > bound if operator == ">" else int(found) < bound
-
-        return compared
-
-    def _values(self) -> frozenset[str]:
-        if self._next() != "(":
-            self._refuse("found '', expected: '('")
-        end = next((at for at in range(self._at, len(self._tokens)) if self._tokens[at] == ")"), None)
-        if end is None:
-            self._refuse("found '', expected: ',', or ')'")
-        listed = "".join(self._tokens[self._at : end])
-        self._at = end + 1
-        return frozenset(listed.split(","))
-
-    def _word(self) -> str:
-        token = self._next()
-        if token in ("", ",", "(", ")", "=", "==", "!=", "<", ">", "!"):
-            self._refuse(f"found '{token}', expected: identifier")
-        return token
-
-    def _peek(self) -> str:
-        return self._tokens[self._at] if self._at < len(self._tokens) else ""
-
-    def _next(self) -> str:
-        token = self._peek()
-        self._at += 1
-        return token
-
-    def _refuse(self, why: str) -> NoReturn:
-        raise errors.bad_request(f"unable to parse requirement: {why}")

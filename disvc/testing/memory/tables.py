@@ -140,7 +140,7 @@ class _PartialList:
             "kind": "PartialObjectMetadataList",
             "apiVersion": self._api_version,
             "metadata": metadata,
-            "items": [_partial(obj, self._api_version) for obj in items],
+            "items": [_partial(obj, self._api_version) for obj in items] or None,
         }
 
 

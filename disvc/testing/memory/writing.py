@@ -181,6 +181,7 @@ class Writer:
         resource.strategy.prepare_for_create(obj)
         if resource.generation_follows is not None:
             meta["generation"] = 1
+        _check_kind(resource, obj)
         problems = metadata.new_problems(resource, meta, resource.check_name)
         problems += resource.strategy.validate(obj, None, call.subresource)
         if problems:
@@ -223,6 +224,7 @@ class Writer:
         follows = resource.generation_follows
         if follows is not None and call.subresource != "status" and follows(obj) != follows(old):
             meta["generation"] += 1
+        _check_kind(resource, obj)
         problems = metadata.new_problems(resource, meta, path_segment) + metadata.change_problems(meta, before)
         validated = call.subresource if call.subresource == "status" else ""
         problems += resource.strategy.validate(obj, old, validated)
@@ -269,6 +271,13 @@ def copied(value: Value) -> Value:
     """Return a copy that shares nothing with the original."""
     copy: Value = msgspec.json.decode(msgspec.json.encode(value))
     return copy
+
+
+def _check_kind(resource: ResourceType, obj: Value) -> None:
+    """Raise `Refused` (422) where a custom object says another kind; of a built-in one none is decoded."""
+    if obj["kind"] != resource.kind:
+        cause = causes.invalid("kind", obj["kind"], f"must be {resource.kind}")
+        raise errors.invalid(resource.group, obj["kind"], obj["metadata"].get("name", ""), [cause])
 
 
 def _other_uid(call: Call, asked: str, actual: str) -> str:

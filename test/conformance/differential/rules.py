@@ -72,12 +72,15 @@ _NUMBER_IN_TEXT: Final = re.compile(
 _AGE: Final = re.compile(r"(\d+[smh])+")
 
 
-_UNTYPED: Final = re.compile(r"(failed to create typed patch object \([^)]*\): ).*", re.DOTALL)
+_CUT: Final = re.compile(
+    r"(failed to create typed patch object \([^)]*\): |json parse error: |error decoding (?:patch|YAML): ).*",
+    re.DOTALL,
+)
 
 
 def _messages_agree(_: Path, left: str, right: str, learned: Learned) -> bool:
     """Compare what is between commas, in any order, and without revisions and times."""
-    left, right = (_UNTYPED.sub(r"\1", _NUMBER_IN_TEXT.sub("", text)) for text in (left, right))
+    left, right = (_CUT.sub(r"\1", _NUMBER_IN_TEXT.sub("", text)) for text in (left, right))
     if learned.texts_agree(left, right):
         return True
     one, other = (" ".join(sorted(re.split(", |[][]", text))) for text in (left, right))
@@ -93,9 +96,10 @@ RULES: Final = (
         _revisions_agree,
     ),
     Rule(
-        "revisions and times in the words of an error, the order of its causes, and why a patch has no type",
+        "of an error's words: revisions and times, the order of causes, why a body cannot be read or has no type",
         "The numbers are the server's own. A kube-apiserver goes through maps in Go's random order, and when a patch"
-        " does not fit its schema names those misfits that it has found first.",
+        " does not fit its schema names those misfits that it has found first. Another parser has other words for what"
+        " is no JSON.",
         lambda path, left, right: path[-1] == "message" and _texts(left, right),
         _messages_agree,
     ),
