@@ -29,6 +29,14 @@ def definitions() -> Mapping[str, Any]:
     """Return all definitions by name, as in `io.k8s.api.core.v1.Pod`."""
     folder = resources.files("kubernetes_validate") / "kubernetes-json-schema" / f"{VERSION}-local"
     found: Mapping[str, Any] = msgspec.json.decode((folder / "_definitions.json").read_bytes())["$defs"]
+    return _amended(found)
+
+
+def _amended(found: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Add what a server's own OpenAPI says and the published definitions leave out, as far as apply goes by it."""
+    for name in ("ServicePort", "ContainerPort"):
+        found[f"io.k8s.api.core.v1.{name}"]["properties"]["protocol"]["default"] = "TCP"
+    found["io.k8s.apimachinery.pkg.runtime.RawExtension"]["x-kubernetes-map-type"] = "atomic"
     return found
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory.errors import Refused
-from disvc.testing.memory.go_text import plain, type_name
+from disvc.testing.memory.go_text import json_text, plain, type_name
 from disvc.testing.memory.patch import directives
 from disvc.testing.memory.patch.directives import broken, merge_key_of
 
@@ -38,7 +38,8 @@ def merged_list(
     if not original and not patch:
         return original
     if check_types(original, patch) is not dict:
-        return ordered(list(dict.fromkeys([*original, *patch])), patch, original, "")
+        unique = {json_text(item): item for item in [*original, *patch]}
+        return ordered(list(unique.values()), patch, original, "")
     if not merge_key:
         raise broken("cannot merge lists without merge key for struct")
     original, patch = _carried_out(original, patch, merge_key)
@@ -83,13 +84,13 @@ def ordered(merged: list[Any], first: list[Any], original: list[Any], merge_key:
 
     Where both kinds meet, an item of the others comes before if it did so in the original list.
     """
-    places = {_hashable(merge_key_of(item, merge_key)): place for place, item in reversed(list(enumerate(first)))}
-    before = {_hashable(merge_key_of(item, merge_key)): place for place, item in reversed(list(enumerate(original)))}
-    keyed = [(_hashable(merge_key_of(item, merge_key)), item) for item in merged]
+    places, before = _places(first, merge_key), _places(original, merge_key)
+    keyed = [(json_text(merge_key_of(item, merge_key)), item) for item in merged]
     ours = sorted((pair for pair in keyed if pair[0] in places), key=lambda pair: places[pair[0]])
-    theirs = sorted(
-        (pair for pair in keyed if pair[0] not in places), key=lambda pair: before.get(pair[0], len(before))
-    )
+    theirs: list[tuple[str, Any]] = []
+    for pair in keyed:
+        if pair[0] not in places:
+            theirs.insert(_place_among(theirs, pair[0], before), pair)
     out: list[Any] = []
     while ours and theirs:
         mine, other = before.get(ours[0][0]), before.get(theirs[0][0])
@@ -98,9 +99,17 @@ def ordered(merged: list[Any], first: list[Any], original: list[Any], merge_key:
     return out + [item for _, item in (*ours, *theirs)]
 
 
-def _hashable(key: Any) -> Any:
-    """Tell 1 from true, as JSON does."""
-    return (isinstance(key, bool), key)
+def _place_among(pairs: list[tuple[str, Any]], key: str, before: dict[str, int]) -> int:
+    """Return where an item goes by its place in the original list; one that is in no list goes before all others."""
+    at = len(pairs)
+    while at and (key not in before or pairs[at - 1][0] not in before or before[key] < before[pairs[at - 1][0]]):
+        at -= 1
+    return at
+
+
+def _places(items: list[Any], merge_key: str) -> dict[str, int]:
+    """Return where each item comes first."""
+    return {json_text(merge_key_of(item, merge_key)): place for place, item in reversed(list(enumerate(items)))}
 
 
 def check_order(patch: list[Any], order: list[Any], merge_key: str) -> None:
