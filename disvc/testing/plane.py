@@ -16,6 +16,7 @@ who holds it may act for any user by the headers X-Remote-User and X-Remote-Grou
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 import uuid
@@ -137,6 +138,11 @@ class Plane(ABC):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await asyncio.to_thread(self.stop)
+
+    def check(self) -> None:
+        """Return if the API server runs. Raises `ControlPlaneError`, with the end of its log."""
+        if (code := self._running().exit_code(self._apiserver)) is not None:
+            raise ControlPlaneError(f"{self._apiserver} ended with {code}" + self._end_of_log(self._apiserver))
 
     def user(self, name: str, groups: Sequence[str] = (), rules: Sequence[Mapping[str, Sequence[str]]] = ()) -> User:
         """Make a user with exactly these rights of its own, in all namespaces; called again, it changes them.
@@ -285,6 +291,7 @@ def _reserve_port(port: int) -> socket.socket:
         reserved.bind((HOST, port))
     except OSError as error:
         reserved.close()
-        msg = f"{HOST}:{port} cannot be listened on ({error.strerror}); give another port, or 0 for a free one"
+        why = os.strerror(error.errno or 0)
+        msg = f"{HOST}:{port} cannot be listened on ({why}); give another port, or 0 for a free one"
         raise ControlPlaneError(msg) from error
     return reserved

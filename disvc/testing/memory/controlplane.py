@@ -22,6 +22,8 @@ class MemoryControlPlane(Plane):
     """An in-memory API server in a process of its own; use as `async with` or `with`, or call `start` and `stop`.
 
     Args:
+        controller_manager: also run the controllers of `disvc.testing.controllers`: Deployments, ReplicaSets,
+            EndpointSlices. Garbage is collected, and namespaces are emptied, in any case.
         port: to serve on, 0 for a free one.
         start_timeout_s: how long it may take to be ready, in seconds.
 
@@ -29,7 +31,8 @@ class MemoryControlPlane(Plane):
 
     components = (_NAME,)
 
-    def __init__(self, *, port: int = 0, start_timeout_s: float = 60.0) -> None:
+    def __init__(self, *, controller_manager: bool = False, port: int = 0, start_timeout_s: float = 60.0) -> None:
+        self._flags = ("--controllers",) if controller_manager else ()
         super().__init__(_NAME, start_timeout_s=start_timeout_s, port=port)
 
     async def compact(self) -> int:
@@ -54,5 +57,6 @@ class MemoryControlPlane(Plane):
             "--requestheader-allowed-names=front-proxy-client",
             f"--service-account-key-file={self._token_key.with_suffix('.pub')}",
             f"--audit-log-path={self.folder / 'audit.log'}",
+            *self._flags,
         )
         self._wait(_NAME, lambda: self._launcher.request("GET", "/readyz").status)

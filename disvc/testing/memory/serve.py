@@ -12,25 +12,29 @@ import socket
 import ssl
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from disvc.runtime import Manager
 from disvc.runtime.environment import Environment
 from disvc.runtime.process import run
+from disvc.testing.controllers import add_to_manager
 from disvc.testing.memory import webhook_client
 from disvc.testing.memory.audit import AuditTrail
 from disvc.testing.memory.authentication import Authenticator, common_name
 from disvc.testing.memory.builtin import TYPES
 from disvc.testing.memory.housekeeping import keep_house
 from disvc.testing.memory.http import HTTPServer
+from disvc.testing.memory.requests import User
 from disvc.testing.memory.server import APIServer
 
 if TYPE_CHECKING:
     Value = dict[str, Any]
 
-_HOST = "127.0.0.1"
-_FILE = click.Path(path_type=Path, dir_okay=False)
+_HOST: Final = "127.0.0.1"
+_CONTROLLERS: Final = User("kube-controller-manager", ("system:masters", "system:authenticated"))
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
 
 @click.command()
@@ -42,6 +46,7 @@ _FILE = click.Path(path_type=Path, dir_okay=False)
 @click.option("--requestheader-allowed-names", required=True)
 @click.option("--service-account-key-file", type=_FILE, required=True)
 @click.option("--audit-log-path", type=_FILE, required=True)
+@click.option("--controllers", is_flag=True)
 def main(
     secure_port: int,
     tls_cert_file: Path,
@@ -51,6 +56,7 @@ def main(
     requestheader_allowed_names: str,
     service_account_key_file: Path,
     audit_log_path: Path,
+    controllers: bool,
 ) -> None:
     """Serve an empty cluster."""
     server = APIServer(Environment(), TYPES, ask=webhook_client.ask)
@@ -70,7 +76,7 @@ def main(
     listener.bind((_HOST, secure_port))
     with audit_log_path.open("ab", buffering=0) as file:
         http = HTTPServer(server, authenticator, tls=tls, listener=listener, audit=AuditTrail(file))
-        run(_serve(server, http))
+        run(_serve(server, http, with_controllers=controllers))
 
 
 def _service_account(server: APIServer, namespace: str, name: str) -> Value | None:
@@ -79,10 +85,14 @@ def _service_account(server: APIServer, namespace: str, name: str) -> Value | No
     return found.value if found else None
 
 
-async def _serve(server: APIServer, http: HTTPServer) -> None:
+async def _serve(server: APIServer, http: HTTPServer, *, with_controllers: bool) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
     async with http, asyncio.TaskGroup() as tasks:
+        if with_controllers:
+            manager = Manager(server.transport(_CONTROLLERS), name=_CONTROLLERS.name)
+            add_to_manager(manager)
+            tasks.create_task(manager.run(stop=stop, handle_signals=False))
         housekeeper = tasks.create_task(keep_house(server))
         await stop.wait()
         housekeeper.cancel()
