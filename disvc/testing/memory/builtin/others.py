@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory.builtin.strategy import kind, spec
 from disvc.testing.memory.formats import path_segment
+from disvc.testing.memory.structural.definition.strategy import DefinitionStrategy
 
 if TYPE_CHECKING:
     Value = dict[str, Any]
@@ -112,6 +113,7 @@ TYPES: Final = (
         "v1",
         "CustomResourceDefinition",
         "customresourcedefinitions",
+        DefinitionStrategy,
         namespaced=False,
         short_names=("crd", "crds"),
         categories=("api-extensions",),

@@ -12,9 +12,8 @@ import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-import re2
-
 from disvc.testing.memory.structural.durations import parse_duration
+from disvc.testing.memory.structural.regular_expressions import compile_expression
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -55,7 +54,7 @@ def is_date(text: str) -> bool:
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
-    compiled = re2.compile(pattern)
+    compiled = compile_expression(pattern)
     return lambda text: compiled.search(text) is not None
 
 

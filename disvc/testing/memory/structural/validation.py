@@ -10,13 +10,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import re2
-
 from disvc.testing.memory import causes
 from disvc.testing.memory.go_text import json_text, plain, quote
 from disvc.testing.memory.structural.correlation import is_same
 from disvc.testing.memory.structural.findings import Findings
 from disvc.testing.memory.structural.numbers import NumberRules, is_whole
+from disvc.testing.memory.structural.regular_expressions import compile_expression
 from disvc.testing.memory.structural.string_formats import FORMATS, supported_format
 
 if TYPE_CHECKING:
@@ -228,7 +227,7 @@ class Validator:
     @cached_property
     def _pattern(self) -> Any:
         pattern = self._schema.raw.get("pattern")
-        return re2.compile(pattern) if pattern else None
+        return compile_expression(pattern) if pattern else None
 
     @cached_property
     def _fields(self) -> dict[str, Validator]:

@@ -8,25 +8,26 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, cached_property, lru_cache
+from typing import TYPE_CHECKING, Any, Final, Literal, NamedTuple
 
+import msgspec
 from cel_expr_python import cel
 
 from disvc.testing.memory import causes
+from disvc.testing.memory.schema import Schema
 from disvc.testing.memory.structural.cel.environment import checker, runtime
+from disvc.testing.memory.structural.cel.types import Types
 from disvc.testing.memory.structural.field_paths import find_field
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Sequence
 
     from disvc.testing.memory.errors import Cause
-    from disvc.testing.memory.schema import Schema
-    from disvc.testing.memory.structural.cel.types import Types
 
     Value = dict[str, Any]
 
-__all__ = ["Rule", "activation", "problems"]
+__all__ = ["Problem", "Rule", "activation", "check_rules"]
 
 _LONGEST_MESSAGE: Final = 5 * 1024
 _ERRORS: Final = (
@@ -40,21 +41,48 @@ _ERRORS: Final = (
 )
 
 
-def problems(declared: Value, schema: Schema, types: Types, self_type: Value | None) -> Iterator[tuple[str, str]]:
-    """Yield what is wrong with a rule: the field, `rule` or `messageExpression`, and the real server's words for it."""
+def check_rules(schema: Schema, *, is_resource: bool) -> list[Problem | None]:
+    """Return for each rule of a value whether there is a problem with it: whether it compiles, and to what.
+
+    Args:
+        schema: of the value.
+        is_resource: whether the value is the object itself.
+
+    """
+    return list(_check_rules(msgspec.json.encode(schema.raw), is_resource))
+
+
+@lru_cache(maxsize=1024)
+def _check_rules(raw: bytes, is_resource: bool) -> Sequence[Problem | None]:
+    schema = Schema(msgspec.json.decode(raw))
+    types = Types()
+    self_type = types.type_of(schema, is_resource=is_resource)
+    declared: Sequence[Value] = schema.raw["x-kubernetes-validations"]
     if self_type is None:
-        yield "rule", "failed to convert to declType for CEL validation rules"
-        return
-    is_optional = bool(declared.get("optionalOldSelf"))
-    old_type = {"type_name": "optional_type", "params": [self_type]} if is_optional else self_type
-    env = checker(types.pool(), {"self": self_type, "oldSelf": old_type})
-    if problem := _problem(env, declared["rule"], cel.Type.BOOL):
-        yield "rule", f"compilation failed: {problem}" if problem != _NO_BOOL else problem
-        return
+        return [Problem("rule", "failed to convert to declType for CEL validation rules")] * len(declared)
+    pool = types.pool()
+    optional = {"type_name": "optional_type", "params": [self_type]}
+    plain_env = cache(lambda: checker(pool, {"self": self_type, "oldSelf": self_type}))
+    optional_env = cache(lambda: checker(pool, {"self": self_type, "oldSelf": optional}))
+    return [_check_rule(each, optional_env() if each.get("optionalOldSelf") else plain_env()) for each in declared]
+
+
+def _check_rule(declared: Value, env: cel.Env) -> Problem | None:
+    if text := _problem(env, declared["rule"], cel.Type.BOOL):
+        return Problem("rule", text if text == _NO_BOOL else f"compilation failed: {text}")
     expression = declared.get("messageExpression")
-    if expression and (problem := _problem(env, expression, cel.Type.STRING)):
-        known = problem == _NO_STRING
-        yield "messageExpression", problem if known else f"messageExpression compilation failed: {problem}"
+    if expression and (text := _problem(env, expression, cel.Type.STRING)):
+        shown = text if text == _NO_STRING else f"messageExpression compilation failed: {text}"
+        return Problem("messageExpression", shown)
+    return None
+
+
+class Problem(NamedTuple):
+    """Why a rule cannot be."""
+
+    field: Literal["rule", "messageExpression"]
+    text: str
+    """In the real server's words."""
 
 
 _NO_BOOL: Final = "cel expression must evaluate to a bool"

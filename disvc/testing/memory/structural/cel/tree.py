@@ -46,16 +46,17 @@ class Rules:
         self._items = compile_rules(schema.items) if schema.items else None
         self.is_empty = not (self._own or self._fields or self._additional or self._items)
 
-    def broken(self, new: Any, old: Any, correlation: Correlation | None) -> list[Cause]:
+    def broken(self, new: Any, old: Any, correlation: Correlation | None, path: str = "") -> list[Cause]:
         """Return which rules a value breaks that is valid by its schema.
 
         Args:
             new: the value.
             old: the one that it replaces, None for none.
             correlation: the two side by side, where what has not changed is to be excused.
+            path: of the value.
 
         """
-        return list(self._broken(new, old, "", _Excuse(correlation)))
+        return list(self._broken(new, old, path, _Excuse(correlation)))
 
     def _broken(self, new: Any, old: Any, path: str, excuse: _Excuse) -> Iterator[Cause]:
         if new is None:

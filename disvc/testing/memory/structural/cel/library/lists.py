@@ -5,9 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-import re2
-
 from disvc.testing.memory.structural.cel.library.functions import Function
+from disvc.testing.memory.structural.regular_expressions import compile_expression
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -51,20 +50,13 @@ def _equals(one: object, other: object) -> bool:
 
 
 def _find(text: str, pattern: str) -> str:
-    match = _compile(pattern).search(text)
+    match = compile_expression(pattern).search(text)
     return match[0] if match else ""
 
 
 def _find_all(text: str, pattern: str, limit: int = -1) -> list[str]:
-    found = [match[0] for match in _compile(pattern).finditer(text)]
+    found = [match[0] for match in compile_expression(pattern).finditer(text)]
     return found if limit < 0 else found[:limit]
-
-
-def _compile(pattern: str) -> Any:
-    try:
-        return re2.compile(pattern)
-    except re2.error as error:
-        raise ValueError(f"Illegal regex: {error}") from error
 
 
 def _functions() -> Iterator[Function]:
