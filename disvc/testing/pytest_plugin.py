@@ -1,4 +1,7 @@
-"""Fixtures for tests that run against a real control plane; loaded by pytest wherever disvc is installed.
+"""Fixtures for tests that run against a control plane; loaded by pytest wherever disvc is installed.
+
+Which one is shared among the tests says the option `--control-plane`: `envtest`, the default, is a real kube-apiserver
+with etcd, `memory` the in-memory API server. Given twice, each test runs on both.
 
 Nothing is imported, built or started before a test asks for one of the fixtures.
 """
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
 
     from disvc.testing.controlplane import ControlPlane
     from disvc.testing.kserve import SimulatedKServe
+    from disvc.testing.memory.controlplane import MemoryControlPlane
 
 __all__ = [
     "control_plane",
@@ -29,18 +33,38 @@ __all__ = [
 ]
 
 
+_KINDS = ("envtest", "memory")
+_SHARED = ("control_plane", "control_plane_with_controllers")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the option that says which control planes the tests run on."""
+    parser.getgroup("disvc").addoption(
+        "--control-plane",
+        action="append",
+        choices=_KINDS,
+        default=[],
+        help="what control_plane and control_plane_with_controllers are: envtest, a real kube-apiserver with etcd (the "
+        "default), or memory, the in-memory API server; given twice, tests run on both",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test once on each control plane that the option names."""
+    kinds = metafunc.config.getoption("control_plane")
+    for fixture in _SHARED:
+        if kinds and fixture in metafunc.fixturenames:
+            metafunc.parametrize(fixture, kinds, indirect=True, scope="session")
+
+
 @pytest.fixture(scope="session")
-def control_plane(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
-    """Share a real control plane among the tests of this session; the first that asks for it starts it.
+def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane | MemoryControlPlane]:
+    """Share a control plane among the tests of this session; the first that asks for it starts it.
 
     A test keeps to objects in its own `namespace`, or with names of its own, and does not stop the API
     server: for that there is `make_control_plane`.
     """
-    from disvc.testing.controlplane import ControlPlane
-
-    plane = ControlPlane()
-    _find_binaries(pytestconfig, plane.components)
-    with plane:
+    with _plane(request) as plane:
         yield plane
 
 
@@ -55,18 +79,15 @@ def namespace(control_plane: ControlPlane) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def control_plane_with_controllers(pytestconfig: pytest.Config) -> Iterator[ControlPlane]:
+def control_plane_with_controllers(request: pytest.FixtureRequest) -> Iterator[ControlPlane | MemoryControlPlane]:
     """Share a control plane with kube-controller-manager and the InferenceService CRD among the tests of this session.
 
     Deployments get ReplicaSets and Pods there, Services EndpointSlices, and garbage is collected; for the pods to run
     there must be a `kserve`. As with `control_plane`, a test keeps to a namespace of its own.
     """
-    from disvc.testing.controlplane import ControlPlane
     from disvc.testing.kserve import install
 
-    plane = ControlPlane(controller_manager=True)
-    _find_binaries(pytestconfig, plane.components)
-    with plane:
+    with _plane(request, controller_manager=True) as plane:
         install(plane.admin)
         yield plane
 
@@ -120,7 +141,7 @@ async def kserve(make_kserve: Callable[..., Awaitable[SimulatedKServe]]) -> Simu
 
 @pytest.fixture
 def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Awaitable[ControlPlane]]]:
-    """Give a test control planes of its own.
+    """Give a test real control planes of its own.
 
     `await make_control_plane(**options)` returns a started one; the options are ControlPlane's. All that a
     test made are stopped after it.
@@ -136,6 +157,19 @@ def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Aw
             return await asyncio.to_thread(plane.start)
 
         yield make
+
+
+def _plane(request: pytest.FixtureRequest, **options: Any) -> ControlPlane | MemoryControlPlane:
+    """Return a control plane, not started, of the kind that the fixture is asked for."""
+    if getattr(request, "param", "envtest") == "memory":
+        from disvc.testing.memory.controlplane import MemoryControlPlane
+
+        return MemoryControlPlane(**options)
+    from disvc.testing.controlplane import ControlPlane
+
+    plane = ControlPlane(**options)
+    _find_binaries(request.config, plane.components)
+    return plane
 
 
 def _find_binaries(config: pytest.Config, components: tuple[str, ...]) -> None:

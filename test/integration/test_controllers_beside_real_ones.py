@@ -20,7 +20,7 @@ from disvc.testing.kserve.kubelet import Node
 from disvc.testing.namespaces import create_namespace, delete_namespace
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     from disvc.runtime import Resource
     from disvc.testing.controlplane import ControlPlane
@@ -210,11 +210,12 @@ async def world_of(plane: ControlPlane) -> AsyncIterator[World]:
 
 
 async def test_the_same_story_ends_in_the_same_objects(
-    control_plane: ControlPlane, control_plane_with_controllers: ControlPlane
+    make_control_plane: Callable[..., Awaitable[ControlPlane]],
 ) -> None:
-    async with world_of(control_plane_with_controllers) as real:
+    async with world_of(await make_control_plane(controller_manager=True)) as real:
         theirs = await story(real)
-    async with world_of(control_plane) as own, connect(control_plane.admin.kubeconfig) as transport:
+    plane = await make_control_plane()
+    async with world_of(plane) as own, connect(plane.admin.kubeconfig) as transport:
         manager = Manager(transport, name="kube-controller-manager", namespaces=[own.namespace])
         add_to_manager(manager)
         stop = asyncio.Event()
