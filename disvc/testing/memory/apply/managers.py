@@ -107,6 +107,8 @@ class FieldManager:
     def apply(self, live: Value | None, applied: Value, manager: str, *, force: bool, now: datetime) -> Value:
         """Return the object after a server-side apply, with its managedFields; defaults are not yet in it.
 
+        It shares parts with `live` and `applied`: copy it before it is changed in place.
+
         Args:
             live: the object as it is, None if there is none; it is not changed.
             applied: the configuration as the client sent it; it is not changed.
@@ -180,7 +182,9 @@ class FieldManager:
             if fields := entry.fields - _NEVER_OWNED:
                 time = entry.time if equal(live, new) else _rfc3339(now)
                 managers[manager] = replace(entry, fields=fields, time=time)
-        return _with_managed_fields(new, managers)
+        # What has lost all that it had is null, which metadata cannot be.
+        metadata = {name: value for name, value in _metadata(new).items() if value is not None}
+        return _with_managed_fields(new | {"metadata": metadata}, managers)
 
     def _check(self, applied: Value) -> None:
         version, kind = (str(applied.get(name) or "") for name in ("apiVersion", "kind"))
