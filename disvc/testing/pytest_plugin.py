@@ -29,6 +29,7 @@ __all__ = [
     "kserve_namespace",
     "make_control_plane",
     "make_kserve",
+    "memory_control_plane",
     "namespace",
 ]
 
@@ -65,6 +66,15 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane | Mem
     server: for that there is `make_control_plane`.
     """
     with _plane(request) as plane:
+        yield plane
+
+
+@pytest.fixture(scope="session")
+def memory_control_plane() -> Iterator[MemoryControlPlane]:
+    """Share an in-memory control plane among the tests of this session, as `control_plane` is shared; see there."""
+    from disvc.testing.memory.controlplane import MemoryControlPlane
+
+    with MemoryControlPlane() as plane:
         yield plane
 
 
