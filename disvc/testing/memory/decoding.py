@@ -91,12 +91,19 @@ def read_object(call: Call, validation: str) -> Value:
         value, twice = read_body(call)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise errors.bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): couldn't get version/kind; "
-            f"json parse error: {error}"
+            f"the object provided is unrecognized (must be of type {resource.kind}): {_unreadable(error)}"
         ) from error
+    if value is None and not resource.is_custom:
+        value = {}
     if not isinstance(value, dict):
-        raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind})")
+        why = f"json: cannot be an object of kind {resource.kind}"
+        what = "Object 'Kind' is missing in 'null' (6e756c6c)" if value is None else _unreadable(why)
+        raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {what}")
     return known(call, value, validation, [f'duplicate field "{path}"' for path in twice])
+
+
+def _unreadable(why: object) -> str:
+    return f"couldn't get version/kind; json parse error: {why}"
 
 
 def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Value:

@@ -6,7 +6,7 @@ As in k8s.io/apiserver, pkg/registry/rest/delete.go and pkg/registry/generic/reg
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from disvc.testing.memory.store import Store
 
     Value = dict[str, Any]
+
+_KIND: Final = "DeleteOptions"
 
 __all__ = ["Deleter", "is_due"]
 
@@ -149,14 +151,20 @@ def _waits(resource: ResourceType, obj: Value) -> bool:
 
 
 def _options(call: Call) -> DeleteOptions:
+    """Read the options of a delete: of the body, or of the query where there is none. Raises `Refused`."""
     if not call.request.body:
         return DeleteOptions.of_query(call.request.query)
     try:
         given, _ = decoding.read_body(call)
-        if not isinstance(given, dict):
-            raise ValueError(f"DeleteOptions expected, not {given!r}")
+        if not isinstance(given, dict | None):
+            raise ValueError(f"json: an object is expected, not {given!r}")
     except (ValueError, RecursionError) as error:
-        raise errors.bad_request(str(error)) from error
+        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+    given = given or {}
+    kind, version = given.get("kind", _KIND), given.get("apiVersion", "meta.k8s.io/v1")
+    if kind != _KIND:
+        why = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
+        raise errors.bad_request(why)
     return DeleteOptions.read(given)
 
 

@@ -98,11 +98,11 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
         applied = yaml.load(call.request.body, Loader=decoding.YAMLLoader)  # noqa: S506 - a safe loader
     except (yaml.YAMLError, ValueError) as error:
         raise errors.bad_request(f"error decoding YAML: {error}") from error
-    if not isinstance(applied, dict):
+    if not isinstance(applied, dict | None):
         raise errors.bad_request("error decoding YAML: the configuration is no object")
 
     def change(old: Value | None) -> Value:
-        obj = manager.apply(old, applied, options.manager, force=bool(options.force), now=now())
+        obj = manager.apply(old, applied or {}, options.manager, force=bool(options.force), now=now())
         return _checked(call, decoding.known(call, obj, "Ignore", []))
 
     return change

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import msgspec
 
-from disvc.testing.memory import errors
+from disvc.testing.memory import causes, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.options import ListOptions
 from disvc.testing.memory.selectors import Selector, selector
@@ -61,12 +61,13 @@ def list_(store: Store, call: Call) -> Answer:
 
 
 def revision_of(text: str) -> int:
-    """Read a resourceVersion; "" is 0. Raises `Refused` (400)."""
+    """Read a resourceVersion; "" is 0. Raises `Refused` (500, as a kube-apiserver does for gets and watches)."""
     if not text:
         return 0
     if not text.isdecimal() or int(text) >= 2**64:
         why = "value out of range" if text.isdecimal() else "invalid syntax"
-        raise errors.bad_request(f'strconv.ParseUint: parsing "{text}": {why}')
+        cause = causes.invalid("resourceVersion", text, f'strconv.ParseUint: parsing "{text}": {why}')
+        raise errors.Refused(500, "", str(cause))
     return int(text)
 
 
@@ -125,7 +126,10 @@ def _page(store: Store, call: Call, options: ListOptions) -> _Page:
 
 def _list_revision(store: Store, options: ListOptions) -> int:
     """Return the revision that a list without a continue token is of."""
-    revision = revision_of(options.resource_version)
+    try:
+        revision = revision_of(options.resource_version)
+    except errors.Refused as refused:
+        raise errors.bad_request(f"invalid resource version: {refused.message}") from refused
     _check_not_too_new(store, revision)
     is_exact = options.match == "Exact" or (not options.match and options.limit)
     if not revision or not is_exact:
@@ -153,13 +157,13 @@ def _encode_token(token: _Token) -> str:
 
 
 def _decode_token(options: ListOptions) -> _Token:
-    if options.resource_version not in ("", "0"):
-        raise errors.bad_request("specifying resource version is not allowed when using continue")
     text = options.continue_token
     try:
         token = msgspec.json.decode(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)), type=_Token)
+        if token.v != "meta.k8s.io/v1" or not token.rv or not token.start:
+            raise ValueError(f"incorrect encoded start resourceVersion (version {token.v})")
     except ValueError as error:
-        raise errors.bad_request(f"continue key is not valid: {error}") from error
-    if token.v != "meta.k8s.io/v1" or not token.start:
-        raise errors.bad_request("continue key is not valid: incorrect encoded start resourceVersion")
+        raise errors.bad_request(f"invalid continue token: continue key is not valid: {error}") from error
+    if options.resource_version not in ("", "0"):
+        raise errors.bad_request("specifying resource version is not allowed when using continue")
     return token

@@ -86,8 +86,7 @@ class Writer:
                 raise errors.conflict(call.resource, call.name, _other_uid(call, uid, old["metadata"]["uid"]))
             return self._managed(call, options, old, self._tidied(call, copied(given)))
 
-        creates = call.resource.allows_create_on_update and not call.subresource
-        return await self._write(call, options, replace, creates=creates)
+        return await self._write(call, options, replace, creates=call.resource.allows_create_on_update)
 
     async def patch(self, call: Call) -> Answer:
         """Change an object, its status, or its scale, by a patch."""
@@ -103,7 +102,8 @@ class Writer:
             obj = self._tidied(call, patched(old))
             return obj if is_apply else self._managed(call, options, old, obj)
 
-        return await self._write(call, options, change, creates=is_apply and not call.subresource)
+        creates = is_apply and (not call.subresource or call.resource.allows_create_on_update)
+        return await self._write(call, options, change, creates=creates)
 
     def seed(self, resource: ResourceType, obj: Value) -> None:
         """Store an object that is there from the start."""

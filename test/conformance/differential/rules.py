@@ -73,7 +73,8 @@ _AGE: Final = re.compile(r"(\d+[smh])+")
 
 
 _CUT: Final = re.compile(
-    r"(failed to create typed patch object \([^)]*\): |json parse error: |error decoding (?:patch|YAML): ).*",
+    r"(failed to create typed patch object \([^)]*\): |json parse error: |continue key is not valid: "
+    r"|error decoding (?:patch|YAML): ).*",
     re.DOTALL,
 )
 
@@ -145,10 +146,11 @@ def _map_of(cause: Value) -> str:
 
 
 def _arranged_causes(details: Any) -> Any:
-    """Sort the causes of conflicts and of custom resources, else just those in a row about keys of one map."""
+    """Drop causes that are there twice. Sort all for conflicts and custom resources, else those of one map in a row."""
     causes = details.get("causes") if isinstance(details, dict) else None
     if not causes:
         return details
+    causes = [cause for index, cause in enumerate(causes) if cause not in causes[:index]]
     in_any_order = details.get("group") in CUSTOM_GROUPS or causes[0].get("reason") == "FieldManagerConflict"
     groups = [causes] if in_any_order else (list(group) for _, group in groupby(causes, _map_of))
     return details | {"causes": [cause for group in groups for cause in sorted(group, key=str)]}
@@ -162,8 +164,9 @@ ARRANGED: Final = (
         lambda entries: sorted(entries, key=_manager) if isinstance(entries, list) else entries,
     ),
     Arranged(
-        "causes of a 409 by server-side apply, of a 422 of a custom resource, and of a 422 about keys of one map",
-        "A kube-apiserver goes through maps in Go's random order.",
+        "causes of a 409 by server-side apply, of a 422 of a custom resource, and of a 422 about keys of one map; and"
+        " those that are there twice",
+        "A kube-apiserver goes through maps in Go's random order, and checks metadata twice for some kinds.",
         lambda path: path[-1] == "details",
         _arranged_causes,
     ),
