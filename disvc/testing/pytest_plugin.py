@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from disvc.testing.controlplane import ControlPlane
     from disvc.testing.kserve import SimulatedKServe
+    from disvc.testing.memory import APIServer
     from disvc.testing.memory.controlplane import MemoryControlPlane
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "make_control_plane",
     "make_kserve",
     "memory_control_plane",
+    "memory_server",
     "namespace",
 ]
 
@@ -147,6 +149,16 @@ async def kserve(make_kserve: Callable[..., Awaitable[SimulatedKServe]]) -> Simu
     the test's event loop: a test creates and changes ISVCs by coroutines, or in a thread.
     """
     return await make_kserve()
+
+
+@pytest.fixture
+def memory_server() -> APIServer:
+    """Give a test an in-memory API server of its own, with the built-in kinds; clients get its `transport()`."""
+    from disvc.runtime.environment import Environment
+    from disvc.testing.memory import APIServer
+    from disvc.testing.memory.builtin import TYPES
+
+    return APIServer(Environment(), TYPES)
 
 
 @pytest.fixture

@@ -9,25 +9,18 @@ import msgspec
 import pytest
 
 from disvc.runtime import AlreadyExists, Client, Conflict, Expired, Invalid, NotFound, Resource
-from disvc.runtime.environment import Environment
-from disvc.testing.memory import APIServer
-from disvc.testing.memory.builtin import TYPES
 
 if TYPE_CHECKING:
     from disvc.runtime.client import WatchEvent
+    from disvc.testing.memory import APIServer
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 NAMESPACES = Resource("v1", "Namespace", "namespaces", namespaced=False)
 
 
 @pytest.fixture
-def server() -> APIServer:
-    return APIServer(Environment(), TYPES)
-
-
-@pytest.fixture
-def client(server: APIServer) -> Client:
-    return Client(server.transport())
+def client(memory_server: APIServer) -> Client:
+    return Client(memory_server.transport())
 
 
 def config_map(name: str, **data: str) -> dict[str, Any]:
@@ -95,12 +88,12 @@ async def test_pages_are_of_one_state(client: Client) -> None:
     assert rest.resource_version == first.resource_version
 
 
-async def test_a_continue_token_before_the_compaction_is_gone(client: Client, server: APIServer) -> None:
+async def test_a_continue_token_before_the_compaction_is_gone(client: Client, memory_server: APIServer) -> None:
     for name in "abc":
         await client.create(CONFIG_MAPS, config_map(name))
     first = await client.list(CONFIG_MAPS, "default", limit=1)
     await client.create(CONFIG_MAPS, config_map("d"))
-    server.compact()
+    memory_server.compact()
     with pytest.raises(Expired, match="The provided continue parameter is too old"):
         await client.list(CONFIG_MAPS, "default", continue_token=first.continue_token)
 
@@ -148,11 +141,11 @@ async def test_a_watch_wakes_up_for_what_is_new(client: Client) -> None:
     assert await watching == [("BOOKMARK", ""), ("ADDED", "a")]
 
 
-async def test_a_watch_from_before_the_compaction_ends_with_an_error(client: Client, server: APIServer) -> None:
+async def test_a_watch_from_before_the_compaction_ends_with_an_error(client: Client, memory_server: APIServer) -> None:
     start = await client.create(CONFIG_MAPS, config_map("a"))
     for name in "bcd":
         await client.create(CONFIG_MAPS, config_map(name))
-    server.compact()
+    memory_server.compact()
     async with client.watch(CONFIG_MAPS, resource_version=start.metadata.resource_version, timeout_seconds=5) as pieces:
         piece = await anext(pieces)
     assert [event.type for event in piece] == ["ERROR"]

@@ -62,13 +62,17 @@ class CustomResources:
         crds = self._store.of(resource)
         if not crds.since(self._settled_at) and not self._is_emptying:
             return
-        self._is_emptying = False
-        for key in crds.keys("", ""):
-            if (version := crds.get(key)) is not None:
-                self._settle_one(resource, version)
-        there = {version.value["metadata"]["uid"] for version in self._versions(resource)}
-        for uid in [uid for uid in self._served if uid not in there]:
-            self._withdraw(uid)
+        while True:
+            before = self._store.revision
+            self._is_emptying = False
+            for key in crds.keys("", ""):
+                if (version := crds.get(key)) is not None:
+                    self._settle_one(resource, version)
+            there = {version.value["metadata"]["uid"] for version in self._versions(resource)}
+            for uid in [uid for uid in self._served if uid not in there]:
+                self._withdraw(uid)
+            if self._store.revision == before:  # else a name may have become free
+                break
         self._settled_at = self._store.revision
 
     def _settle_one(self, resource: ResourceType, version: Version) -> None:
