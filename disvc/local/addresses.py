@@ -2,27 +2,27 @@
 
 The API refuses 127.0.0.0/8 in EndpointSlices, so a pod is published as 10.244.x.y. A `Sandbox` is what a network
 namespace is to a pod in a cluster: an address, and a loopback port of its own for each of its ports, chosen by the
-system and kept for the pod's whole life. The ports are kept by sockets that are bound and do not listen; a server
-binds the same port by SO_REUSEPORT, which only processes of the same user can. So a container that is started again
-has the ports that it had, nobody else gets them meanwhile, and while no server is up connections are refused.
+system and kept for the pod's whole life (`shared_port`). So a container that is started again has the ports that it
+had, nobody else gets them meanwhile, and while no server is up connections are refused.
 
-Who routes to pods finds the loopback address by `Addresses.find`, or, in another process, by the pod's annotation.
+Who routes to pods finds the loopback address of a pod's port by the pod's annotation.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-import socket
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.testing.shared_port import LOOPBACK, share_port
+
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Iterable, Iterator, Mapping
 
     from disvc.testing.kserve.resources import Value
 
-LOOPBACK: Final = "127.0.0.1"
 LOOPBACK_ANNOTATION: Final = "local.disvc/loopback"
 """Of a pod: JSON, `{"8080": "127.0.0.1:41233"}`, of its ports; it is there before the pod has an IP in its status."""
 
@@ -35,21 +35,6 @@ def loopback(pod: Value) -> dict[int, Address]:
     written: Any = json.loads((pod["metadata"].get("annotations") or {}).get(LOOPBACK_ANNOTATION, "{}"))
     parts = {int(port): address.rpartition(":") for port, address in written.items()}
     return {port: (host, int(number)) for port, (host, _, number) in parts.items()}
-
-
-def listen_beside(port: int) -> socket.socket:
-    """Return a socket bound to a loopback port that a sandbox may keep; 0: any that is free.
-
-    Raises `OSError` where another program has that port.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        listener.bind((LOOPBACK, port))
-    except OSError:
-        listener.close()
-        raise
-    return listener
 
 
 @dataclass(frozen=True)
@@ -81,7 +66,7 @@ class Addresses:
     def open(self, ports: Iterable[int]) -> Sandbox:
         """Return a sandbox with these ports, under an address that no other has."""
         ip = next(ip for ip in self._candidates if ip not in self._sandboxes)
-        sandbox = self._sandboxes[ip] = Sandbox(ip, {port: listen_beside(0) for port in ports})
+        sandbox = self._sandboxes[ip] = Sandbox(ip, {port: share_port(0) for port in ports})
         return sandbox
 
     def close(self, sandbox: Sandbox) -> None:
@@ -94,12 +79,6 @@ class Addresses:
         """Give up all of them."""
         for sandbox in list(self._sandboxes.values()):
             self.close(sandbox)
-
-    def find(self, ip: str, port: int) -> Address | None:
-        """Return where a pod's port listens, None for an address or a port that no pod has."""
-        sandbox = self._sandboxes.get(ip)
-        number = sandbox.port(port) if sandbox else None
-        return None if number is None else (LOOPBACK, number)
 
 
 def _candidates() -> Iterator[str]:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 
-from disvc.local.addresses import LOOPBACK
 from disvc.local.containers import CannotRun
+from disvc.testing.shared_port import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,7 +3,7 @@
     python -m disvc.local.server --model_name=iris --model_dir=/models/iris --http_port=8080 --grpc_port=8081
 
 It is kserve's own ModelServer: REST of the protocols v1 and v2, and gRPC of v2. What differs:
-- It listens on 127.0.0.1 only, beside the socket that keeps the port for its pod (`addresses`).
+- It listens on 127.0.0.1 only, beside the socket that keeps the port for its pod (`shared_port`).
 - On SIGTERM both protocols stop at once: nothing new is accepted, what is under way is answered, and then it ends.
   kserve's own order is REST first; it forgets the models before gRPC has stopped, and refuses calls meanwhile.
 """
@@ -34,7 +34,7 @@ from kserve.protocol.grpc.servicer import InferenceServicer
 from kserve.protocol.rest.server import RESTServer
 from kserve.utils.utils import get_predict_input, get_predict_response
 
-from disvc.local.addresses import LOOPBACK, listen_beside
+from disvc.testing.shared_port import LOOPBACK, share_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -131,7 +131,7 @@ class LoopbackServer(kserve.ModelServer):
         )
         rest.create_application()
         server = _RESTServer(rest.config)
-        serving = asyncio.create_task(server.serve(sockets=[listen_beside(self.http_port)]))
+        serving = asyncio.create_task(server.serve(sockets=[share_port(self.http_port)]))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait([serving, stopping], return_when=asyncio.FIRST_COMPLETED)
         server.should_exit = True

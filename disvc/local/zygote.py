@@ -41,6 +41,7 @@ _OWNER_POLL_S: Final = 1.0
 class _Zygote:
     def __init__(self, programs: dict[str, Main]) -> None:
         self._programs = programs
+        self._pid = os.getpid()
         self._owner = os.getppid()
         self._children: dict[int, int] = {}
         """The number that the owner gave it, by process id, of each child that has not ended."""
@@ -107,7 +108,7 @@ class _Zygote:
             signal.set_wakeup_fd(-1)
             for number in (signal.SIGCHLD, signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, signal.SIG_DFL)
-            die_with_parent()
+            die_with_parent(self._pid)
             _redirect(Path(request["log"]))
             os.environ.update(request["environment"])
             sys.argv = [request["module"], *request["args"]]

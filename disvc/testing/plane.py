@@ -31,6 +31,8 @@ from disvc.testing.certificates import Authority, Credentials, write_private_key
 from disvc.testing.kubeconfig import write_kubeconfig
 from disvc.testing.kubectl import run_kubectl
 from disvc.testing.rights import grant
+from disvc.testing.shared_port import LOOPBACK as HOST
+from disvc.testing.shared_port import share_port
 from disvc.testing.supervisor import Supervisor, SupervisorError
 from disvc.testing.tokens import sign_token
 from disvc.testing.users import User
@@ -43,7 +45,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HOST", "ControlPlaneError", "Plane"]
 
-HOST = "127.0.0.1"
 _POLL_S = 0.05
 _OK = 200
 
@@ -283,15 +284,11 @@ class Plane(ABC):
 
 def _reserve_port(port: int) -> socket.socket:
     """Bind a socket to a loopback port, 0 for a free one; as it does not listen, it takes no connection."""
-    reserved = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         if port:  # another one that shares its port would let this one in
             socket.create_server((HOST, port)).close()
-        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        reserved.bind((HOST, port))
+        return share_port(port)
     except OSError as error:
-        reserved.close()
         why = os.strerror(error.errno or 0)
         msg = f"{HOST}:{port} cannot be listened on ({why}); give another port, or 0 for a free one"
         raise ControlPlaneError(msg) from error
-    return reserved

@@ -20,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,7 +145,7 @@ class _Children:
                     stdout=output,
                     stderr=subprocess.STDOUT,
                     # Safe here, as this process has one thread.
-                    preexec_fn=die_with_parent,  # noqa: PLW1509
+                    preexec_fn=partial(die_with_parent, os.getpid()),  # noqa: PLW1509
                 )
         except OSError as error:
             return {"error": f"{name} cannot be started: {error}"}
@@ -158,10 +159,12 @@ class _Children:
             child.wait()
 
 
-def die_with_parent() -> None:
-    """Let the kernel kill this process when its parent ends; nothing happens where the kernel cannot (not Linux)."""
+def die_with_parent(parent: int) -> None:
+    """Let the kernel kill this process when its parent ends; where the kernel cannot (not Linux), nothing happens."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:  # it ended before
+            os._exit(1)
 
 
 def _requests(parent: int) -> Iterator[dict[str, Any]]:

@@ -15,7 +15,10 @@ from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
 from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceStub
 
-from disvc.local import BROKEN, EXAMPLE_ROWS, IRIS, IRIS_2, Host, ProcessRunner, TrainedModel, loopback, train
+from disvc.local.addresses import loopback
+from disvc.local.host import Host
+from disvc.local.models import BROKEN, EXAMPLE_ROWS, IRIS, IRIS_2, TrainedModel, train
+from disvc.local.runner import ProcessRunner
 from disvc.runtime import Resource
 from disvc.testing.kserve import INFERENCE_SERVICES
 
@@ -120,7 +123,7 @@ def is_ready(pod: Value) -> bool:
 
 
 async def test_isvcs_of_both_protocols_answer_what_scikit_learn_does_also_after_a_kill(
-    pods: ISVCs, host: Host, trained: list[TrainedModel]
+    pods: ISVCs, trained: list[TrainedModel]
 ) -> None:
     h2c = {"name": "h2c", "protocol": "TCP", "containerPort": GRPC_PORT}
     await pods.create("a-v1-0", predictor=pods.predictor(**model(IRIS)))
@@ -131,7 +134,6 @@ async def test_isvcs_of_both_protocols_answer_what_scikit_learn_does_also_after_
         addresses = loopback(pod)
         assert await by_rest(addresses[REST_PORT]) == scikit_learns(trained, uri)
         assert await by_grpc(addresses[GRPC_PORT]) == scikit_learns(trained, uri)
-        assert host.addresses.find(pod["status"]["podIP"], REST_PORT) == addresses[REST_PORT]
     assert scikit_learns(trained, IRIS) != scikit_learns(trained, IRIS_2)
 
     a = await pod_of(pods, "a-v1-0")

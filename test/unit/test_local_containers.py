@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from disvc.local import LOOPBACK_ANNOTATION, Addresses, loopback
-from disvc.local.addresses import listen_beside
+from disvc.local.addresses import Addresses, loopback
 from disvc.local.container import tail
 from disvc.local.containers import CannotRun, loader_command, program, server_command, server_ports
 from disvc.local.restarts import CrashLoop
+from disvc.testing.shared_port import share_port
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -99,27 +98,28 @@ def test_what_no_process_can_be_waits_and_says_why(sandbox: Sandbox, refused: Va
 
 def test_a_port_of_a_pod_is_a_loopback_port_that_refuses_until_its_server_listens(addresses: Addresses) -> None:
     sandbox = addresses.open([8080])
-    found = addresses.find(sandbox.ip, 8080)
-    assert found == loopback({"metadata": {"annotations": sandbox.annotations}})[8080]
-    assert json.loads(sandbox.annotations[LOOPBACK_ANNOTATION]) == {"8080": f"127.0.0.1:{found[1]}"}
+    assert sandbox.annotations == {"local.disvc/loopback": f'{{"8080": "127.0.0.1:{sandbox.port(8080)}"}}'}
+    found = loopback({"metadata": {"annotations": sandbox.annotations}})[8080]
+    assert found == ("127.0.0.1", sandbox.port(8080))
     with socket.socket() as client:
         assert client.connect_ex(found) != 0
     for _ in range(2):  # it is started again
-        with listen_beside(found[1]) as server, socket.socket() as client:
+        with share_port(found[1]) as server, socket.socket() as client:
             server.listen()
             assert client.connect_ex(found) == 0
     with socket.socket() as foreign, pytest.raises(OSError, match="in use"):
         foreign.bind(found)
 
 
-def test_pods_have_addresses_of_their_own_and_give_them_up(addresses: Addresses) -> None:
+def test_pods_have_addresses_and_ports_of_their_own_and_give_them_up(addresses: Addresses) -> None:
     one, other = addresses.open([8080]), addresses.open([8080])
-    assert one.ip != other.ip
-    assert one.ip.startswith("10.244.")
+    assert (one.ip, other.ip) == ("10.244.0.2", "10.244.0.3")
+    port = one.port(8080)
+    assert port is not None
+    assert port != other.port(8080)
     addresses.close(one)
-    assert addresses.find(one.ip, 8080) is None
-    assert addresses.find(other.ip, 8081) is None
-    assert addresses.find(other.ip, 8080) is not None
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_a_crashed_container_is_started_at_once_and_then_ever_later_until_it_has_run_for_long() -> None:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from disvc.local import Host, MissingExtra
+from disvc.local.extra import MissingExtra
+from disvc.local.host import Host
 from disvc.local.processes import Processes, ProcessesError
 
 if TYPE_CHECKING:

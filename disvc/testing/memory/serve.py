@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import socket
 import ssl
 from functools import partial
 from pathlib import Path
@@ -28,11 +27,11 @@ from disvc.testing.memory.housekeeping import keep_house
 from disvc.testing.memory.http import HTTPServer
 from disvc.testing.memory.requests import User
 from disvc.testing.memory.server import APIServer
+from disvc.testing.shared_port import share_port
 
 if TYPE_CHECKING:
     Value = dict[str, Any]
 
-_HOST: Final = "127.0.0.1"
 _CONTROLLERS: Final = User("kube-controller-manager", ("system:masters", "system:authenticated"))
 _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 
@@ -71,9 +70,7 @@ def main(
     for authorities in (client_ca_file, requestheader_client_ca_file):
         tls.load_verify_locations(authorities)
     tls.verify_mode = ssl.CERT_OPTIONAL
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    listener.bind((_HOST, secure_port))
+    listener = share_port(secure_port)
     with audit_log_path.open("ab", buffering=0) as file:
         http = HTTPServer(server, authenticator, tls=tls, listener=listener, audit=AuditTrail(file))
         run(_serve(server, http, with_controllers=controllers))
