@@ -19,6 +19,8 @@ __all__ = ["DISCOVERY", "OBJECTS", "PLAIN", "Conversion", "MediaType", "negotiat
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
 _AVAILABLE: Final = (JSON, YAML)
+_SAID_TO_BE_AVAILABLE: Final = (*_AVAILABLE, "application/vnd.kubernetes.protobuf")
+"""In the words of a kube-apiserver, which has protobuf."""
 
 
 class Conversion(NamedTuple):
@@ -67,14 +69,14 @@ def negotiate(accept: str, conversions: AbstractSet[Conversion] = OBJECTS) -> Me
     """
     clauses = [_Clause.parse(text) for text in accept.split(",")] if accept else [_Clause("*/*", 1.0, None)]
     if not any(clause.name == "*/*" or clause.name in _AVAILABLE for clause in clauses):
-        message = f"406: Not Acceptable\n\nAvailable representations: {', '.join(_AVAILABLE)}"
-        raise Refused(406, "NotAcceptable", message)
+        message = f"406: Not Acceptable\n\nAvailable representations: {', '.join(_SAID_TO_BE_AVAILABLE)}"
+        raise Refused(406, "NotAcceptable", message, details={})
     for clause in sorted(clauses, key=lambda clause: -clause.quality):
         if clause.conversion is None or clause.conversion in conversions:
             for name in _AVAILABLE:
                 if clause.name in {name, "application/*", "*/*"}:
                     return MediaType(name, clause.conversion)
-    accepted = ", ".join(_AVAILABLE)
+    accepted = ", ".join(_SAID_TO_BE_AVAILABLE)
     raise Refused(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
 
 

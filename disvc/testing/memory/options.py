@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, errors
+from disvc.testing.memory.selectors import check_syntax
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -47,6 +48,7 @@ class ListOptions:
     @classmethod
     def read(cls, query: Mapping[str, str], *, is_watch: bool = False) -> ListOptions:
         """Read the options of a request. Raises `Refused`."""
+        check_syntax(query.get("labelSelector", ""), query.get("fieldSelector", ""))
         options = cls(
             is_watch,
             query.get("labelSelector", ""),

@@ -6,12 +6,14 @@ of its kind only, and with its name and namespace checked. The function may be c
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 import yaml
 
 from disvc.testing.memory import causes, decoding, errors
+from disvc.testing.memory.builtin.scale import SCALE
 from disvc.testing.memory.go_text import json_text
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
 
@@ -48,9 +50,8 @@ def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: 
     def change(old: Value | None) -> Value:
         assert old is not None
         patched: Value = _patched(call, kind, old, patch)
-        if call.subresource == "scale":
-            return patched
-        return _checked(call, _known(call, options, patched, mistakes))
+        shape = replace(call, resource=SCALE) if call.subresource == "scale" else call
+        return _checked(call, _known(shape, options, patched, mistakes))
 
     return change
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Predicate = Callable[[Value], bool]
 
-__all__ = ["Selector", "selector", "selects"]
+__all__ = ["Selector", "check_syntax", "selector", "selects"]
 
 _FIELD = re.compile(r"(?P<path>[^=!,]*)(?P<operator>==|!=|=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?:,|$)")
 _ESCAPED = re.compile(r"\\([\\,=])")
@@ -50,6 +50,12 @@ def selector(resource: ResourceType, labels: str, fields: str) -> Selector:
     if not predicates:
         return Selector(None)
     return Selector(_all(predicates), names["metadata.name"], names["metadata.namespace"])
+
+
+def check_syntax(labels: str, fields: str) -> None:
+    """Raise `Refused` (400) where a labelSelector or a fieldSelector cannot be read, whatever it is of."""
+    label_predicate(labels)
+    list(_field_terms(fields))
 
 
 def selects(selector: Value, labels: Mapping[str, str]) -> bool:

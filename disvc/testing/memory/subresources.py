@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.memory import causes, errors
+from disvc.testing.memory import causes, decoding, errors
+from disvc.testing.memory.builtin.scale import SCALE
 
 if TYPE_CHECKING:
+    from disvc.testing.memory.requests import Call
     from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
 
-__all__ = ["SCALE", "scale_of", "scaled", "with_status"]
+__all__ = ["read_scale", "scale_of", "scaled", "with_status"]
 
-SCALE: Final = "autoscaling/v1"
-"""The apiVersion of a Scale, whatever it scales."""
 _SCALE_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
 
@@ -44,23 +45,30 @@ def scale_of(resource: ResourceType, obj: Value) -> Value:
     replicas = _at(obj, scale.spec_replicas)
     return {
         "kind": "Scale",
-        "apiVersion": SCALE,
+        "apiVersion": SCALE.api_version,
         "metadata": {name: obj["metadata"][name] for name in _SCALE_METADATA if name in obj["metadata"]},
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
 
 
+def read_scale(call: Call, validation: str) -> Value:
+    """Return the Scale of an update. Raises `Refused` (400), for a custom kind in a kube-apiserver's odd words."""
+    try:
+        return decoding.read_object(replace(call, resource=SCALE), validation)
+    except errors.Refused as refused:
+        if not call.resource.is_custom:
+            raise
+        why = 'no kind is registered for the type v1.Scale in scheme "pkg/runtime/scheme.go:111"'
+        raise errors.bad_request(why) from refused
+
+
 def scaled(resource: ResourceType, old: Value, scale: Value) -> Value:
     """Return an object with the replicas of a Scale, and its resourceVersion as a precondition. Raises `Refused`."""
     assert resource.scale is not None
     name = old["metadata"]["name"]
-    if scale.get("kind", "Scale") != "Scale" or scale.get("apiVersion", SCALE) != SCALE:
-        raise errors.bad_request(
-            f"a Scale of {SCALE} is expected, not {scale.get('kind')} of {scale.get('apiVersion')}"
-        )
-    metadata = scale.get("metadata") or {}
-    replicas = (scale.get("spec") or {}).get("replicas") or 0
+    metadata = scale["metadata"]
+    replicas = scale["spec"].get("replicas") or 0
     if replicas < 0:
         cause = causes.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.invalid("autoscaling", "Scale", name, [cause])

@@ -20,7 +20,7 @@ from disvc.testing.memory.options import WriteOptions
 from disvc.testing.memory.patching import patch_change
 from disvc.testing.memory.requests import Call, Request
 from disvc.testing.memory.store import Version
-from disvc.testing.memory.subresources import scale_of, scaled, with_status
+from disvc.testing.memory.subresources import read_scale, scale_of, scaled, with_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,7 +74,9 @@ class Writer:
         """Replace an object, its status, or its scale, by that of the body."""
         options = WriteOptions.read(call.request.query, "UpdateOptions")
         if call.subresource == "scale":
-            scale = decoding.read_value(call)
+            scale = read_scale(call, options.validation)
+            decoding.check_namespace(call, scale)
+            decoding.check_name(call, scale)
             return await self._write(call, options, lambda old: self._rescaled(call, options, old, scale))
         given = decoding.read_object(call, options.validation)
         decoding.check_namespace(call, given)

@@ -64,6 +64,8 @@ def _revisions_agree(path: Path, left: str, right: str, learned: Learned) -> boo
 _NUMBER_IN_TEXT: Final = re.compile(
     r"(?<=resource version: )\d+(?: \(\d+\))?"
     r"|(?<=current: )\d+"
+    r"|(?<=Code: 4, Key: )[^,]+"
+    r"|, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
     r"|(?<=in the precondition \()\d+(?=\))|(?<=in record \()\d+(?=\))"
     r'|(?<=odePort)\\*":\d+'
     r'|(?<=resourceVersion)\\*":\\*"\d+'
@@ -97,10 +99,11 @@ RULES: Final = (
         _revisions_agree,
     ),
     Rule(
-        "of an error's words: revisions and times, the order of causes, why a body cannot be read or has no type",
-        "The numbers are the server's own. A kube-apiserver goes through maps in Go's random order, and when a patch"
-        " does not fit its schema names those misfits that it has found first. Another parser has other words for what"
-        " is no JSON.",
+        "of an error's words: revisions, times and storage keys, the order of causes, why a body cannot be read or has"
+        " no type, the media types of streams",
+        "Numbers and keys are the server's own. A kube-apiserver goes through maps in Go's random order, and of a patch"
+        " that does not fit its schema names those misfits that it has found first. Another parser has other words for"
+        " what is no JSON.",
         lambda path, left, right: path[-1] == "message" and _texts(left, right),
         _messages_agree,
     ),

@@ -101,7 +101,8 @@ class CustomStrategy:
             found += duplicates(obj, self._schema)
         if self._rules is None:
             return found
-        if any(cause.reason in _BLOCKING for cause in found):
+        is_named = bool(obj["metadata"].get("name"))
+        if not is_named or any(cause.reason in _BLOCKING for cause in found):
             return [*found, _NOT_ALL_CHECKED]
         return [*found, *self._rules.broken(obj, old, correlation)]
 

@@ -142,7 +142,7 @@ class Validator:
             _add_invalid(findings, name, value, f"should be at least {least} chars long")
         elif self._pattern is not None and not self._pattern.search(value):
             _add_invalid(findings, name, value, f"should match '{raw['pattern']}'")
-        if self._format:
+        if self._format.replace("-", "") in FORMATS:
             findings.matches += 1
             if not FORMATS[self._format.replace("-", "")](value):
                 findings.add(*_wrong_type(name, self._format, value))
