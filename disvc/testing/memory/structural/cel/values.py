@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from disvc.testing.memory.structural.cel.names import escape
 from disvc.testing.memory.structural.correlation import MapList, is_same
@@ -18,7 +21,7 @@ from disvc.testing.memory.structural.durations import parse_duration
 if TYPE_CHECKING:
     from disvc.testing.memory.schema import Schema
 
-__all__ = ["align", "to_cel"]
+__all__ = ["align", "duration", "timestamp", "to_cel"]
 
 
 def to_cel(value: Any, schema: Schema | None) -> Any:
@@ -38,6 +41,20 @@ def to_cel(value: Any, schema: Schema | None) -> Any:
             return float(value)
         case _:
             return value
+
+
+def duration(nanoseconds: int) -> Duration:
+    """Return a duration as the evaluator takes it."""
+    # Python rounds down, and protobuf wants both parts to have one sign.
+    seconds = int(nanoseconds / 10**9)
+    return Duration(seconds=seconds, nanos=nanoseconds - seconds * 10**9)
+
+
+def timestamp(moment: datetime) -> Timestamp:
+    """Return a point in time as the evaluator takes it; without a time zone it is in UTC."""
+    found = Timestamp()
+    found.FromDatetime(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    return found
 
 
 def align(old: Any, new: Any, schema: Schema | None) -> Any:
@@ -71,11 +88,10 @@ def _from_text(text: str, format_: str) -> object:
             case "byte":
                 return base64.urlsafe_b64decode(text)
             case "date" | "date-time":
-                moment = datetime.fromisoformat(text)
-                return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+                return timestamp(datetime.fromisoformat(text))
             case "duration":
                 nanoseconds = parse_duration(text)
-                return text if nanoseconds is None else timedelta(microseconds=nanoseconds / 1000)
+                return text if nanoseconds is None else duration(nanoseconds)
             case _:
                 return text
     except (ValueError, binascii.Error):

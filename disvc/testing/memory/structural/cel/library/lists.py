@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory.structural.cel.library.functions import Function
+from disvc.testing.memory.structural.cel.values import duration, timestamp
 from disvc.testing.memory.structural.regular_expressions import compile_expression
 
 if TYPE_CHECKING:
@@ -22,19 +23,30 @@ def _is_sorted(items: list[Any]) -> bool:
 
 
 def _sum(items: list[Any]) -> object:
-    return sum(items, timedelta()) if items and isinstance(items[0], timedelta) else sum(items)
+    return _returned(sum(items, timedelta()) if items and isinstance(items[0], timedelta) else sum(items))
 
 
 def _least(items: list[Any]) -> object:
     if not items:
         raise ValueError("min called on empty list")
-    return min(items)
+    return _returned(min(items))
 
 
 def _most(items: list[Any]) -> object:
     if not items:
         raise ValueError("max called on empty list")
-    return max(items)
+    return _returned(max(items))
+
+
+def _returned(value: object) -> object:
+    """Return a value as the evaluator takes it, which gives times to Python as Python has them."""
+    match value:
+        case timedelta():
+            return duration(value // timedelta(microseconds=1) * 1000)
+        case datetime():
+            return timestamp(value)
+        case _:
+            return value
 
 
 def _index_of(items: list[Any], item: object) -> int:
