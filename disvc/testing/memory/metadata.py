@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from disvc.testing.memory.errors import Cause
-    from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
 
@@ -118,7 +117,7 @@ def normalise(obj: Value) -> None:
     obj.update(rest)
 
 
-def new_problems(resource: ResourceType, metadata: Value, check: Callable[[str], Sequence[str]]) -> list[Cause]:
+def new_problems(metadata: Value, check: Callable[[str], Sequence[str]], *, namespaced: bool) -> list[Cause]:
     """Return what is wrong with an object's metadata, whose name `check` is asked about."""
     found: list[Cause] = []
     if prefix := metadata.get("generateName", ""):
@@ -130,9 +129,9 @@ def new_problems(resource: ResourceType, metadata: Value, check: Callable[[str],
         found.append(causes.required("metadata.name", "name or generateName is required"))
     found += [causes.invalid("metadata.name", name, why) for why in (check(name) if name else ())]
     namespace = metadata.get("namespace", "")
-    if resource.namespaced and not namespace:
+    if namespaced and not namespace:
         found.append(causes.required("metadata.namespace"))
-    elif resource.namespaced:
+    elif namespaced:
         found += [causes.invalid("metadata.namespace", namespace, why) for why in formats.dns_label(namespace)]
     if metadata.get("generation", 0) < 0:
         why = "must be greater than or equal to 0"

@@ -184,7 +184,7 @@ class Writer:
         if resource.generation_follows is not None:
             meta["generation"] = 1
         _check_kind(resource, obj)
-        problems = metadata.new_problems(resource, meta, resource.check_name)
+        problems = metadata.new_problems(meta, resource.check_name, namespaced=resource.namespaced)
         problems += resource.strategy.validate(obj, None, call.subresource)
         if problems:
             raise errors.invalid(resource.group, resource.kind, meta.get("name", ""), problems)
@@ -227,7 +227,8 @@ class Writer:
         if follows is not None and call.subresource != "status" and follows(obj) != follows(old):
             meta["generation"] += 1
         _check_kind(resource, obj)
-        problems = metadata.new_problems(resource, meta, path_segment) + metadata.change_problems(meta, before)
+        problems = metadata.new_problems(meta, path_segment, namespaced=resource.namespaced)
+        problems += metadata.change_problems(meta, before)
         validated = call.subresource if call.subresource == "status" else ""
         problems += resource.strategy.validate(obj, old, validated)
         if problems:

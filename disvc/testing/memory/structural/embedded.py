@@ -6,10 +6,12 @@ is. As k8s.io/apiextensions-apiserver/pkg/apiserver/schema/objectmeta does it.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.decoding import Unreadable, read
+from disvc.testing.memory.metadata import new_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,3 +102,8 @@ def _problems_of_object(obj: Value, path: str) -> Iterator[Cause]:
     if isinstance(kind, str) and kind and (wrongs := formats.dns_1035_label(kind.lower())):
         detail = f"may have mixed case, but should otherwise match: {','.join(wrongs)}"
         yield causes.invalid(causes.child(path, "kind"), kind, detail)
+    if isinstance(obj.get("metadata"), dict):
+        # What is embedded need not have a name.
+        named = {"name": "fakename"} | obj["metadata"]
+        found = new_problems(named, formats.path_segment, namespaced=bool(named.get("namespace")))
+        yield from (replace(cause, field=causes.child(path, cause.field)) for cause in found)

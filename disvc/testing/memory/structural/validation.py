@@ -142,9 +142,9 @@ class Validator:
             _add_invalid(findings, name, value, f"should be at least {least} chars long")
         elif self._pattern is not None and not self._pattern.search(value):
             _add_invalid(findings, name, value, f"should match '{raw['pattern']}'")
-        if self._format.replace("-", "") in FORMATS:
+        if (has_format := FORMATS.get(self._format.replace("-", ""))) is not None:
             findings.matches += 1
-            if not FORMATS[self._format.replace("-", "")](value):
+            if not has_format(value):
                 findings.add(*_wrong_type(name, self._format, value))
 
     def _check_enum(self, value: Any, name: str, findings: Findings) -> None:

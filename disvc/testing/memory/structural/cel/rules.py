@@ -119,13 +119,15 @@ class Rule:
         """Return whether `oldSelf` is an optional, and the rule runs without an old value, too."""
         return bool(self.declared.get("optionalOldSelf"))
 
-    def broken(self, values: cel.Activation, path: str, shown: object) -> Cause | None:
-        """Return how a value breaks the rule.
+    def broken(self, values: cel.Activation, path: str, shown: object, *, is_unchanged: bool) -> Cause | None:
+        """Return how a value breaks the rule; None also where that is excused.
 
         Args:
             values: what `activation` returned.
             path: of the value.
             shown: the value as a message shows it.
+            is_unchanged: whether the value is the old one; it may then break a rule that is not about transitions,
+                but not one that comes to no answer.
 
         """
         result = _run(self._rule, values)
@@ -133,6 +135,8 @@ class Rule:
             return None
         if isinstance(result, _Failure):
             return causes.invalid(path, self.schema.type, self._failure(result.text))
+        if is_unchanged and not self.uses_old_self:
+            return None
         at = causes.child(path, self._field_path) if self._field_path else path
         return _cause(self.declared.get("reason", ""))(at, shown, self._message(values))
 

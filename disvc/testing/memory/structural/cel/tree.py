@@ -87,8 +87,7 @@ class Rules:
         for rule in self._own:
             if rule.uses_old_self and old is None and not rule.is_optional:
                 continue
-            cause = rule.broken(values, path, shown)
-            if cause is not None and (rule.uses_old_self or not excuse.holds):
+            if (cause := rule.broken(values, path, shown, is_unchanged=excuse.holds)) is not None:
                 yield cause
 
 

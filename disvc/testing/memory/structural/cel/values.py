@@ -87,7 +87,7 @@ def _from_text(text: str, format_: str) -> object:
         match format_:
             case "byte":
                 return base64.urlsafe_b64decode(text)
-            case "date" | "date-time":
+            case "date" | "date-time" if (format_ == "date") is ("T" not in text):
                 return timestamp(datetime.fromisoformat(text))
             case "duration":
                 nanoseconds = parse_duration(text)

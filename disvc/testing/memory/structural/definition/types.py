@@ -91,7 +91,7 @@ def _selectable(path: str) -> tuple[str, Callable[[Value], str]]:
 
 def _decoder(schema: Schema, kind: str, version: str) -> Callable[[Value], tuple[Value, Sequence[str]]]:
     def decode(value: Value) -> tuple[Value, Sequence[str]]:
-        obj = copy.deepcopy(value)
+        obj: Value = _as_go_reads(value)
         try:
             return obj, _shape(obj, schema)
         except Unreadable as error:
@@ -99,6 +99,19 @@ def _decoder(schema: Schema, kind: str, version: str) -> Callable[[Value], tuple
             raise Refused(400, "BadRequest", message) from error
 
     return decode
+
+
+def _as_go_reads(value: Any) -> Any:
+    """Return a copy of decoded JSON in which integers that are no int64 are floats."""
+    match value:
+        case dict():
+            return {name: _as_go_reads(part) for name, part in value.items()}
+        case list():
+            return [_as_go_reads(part) for part in value]
+        case int() if not -(2**63) <= value < 2**63:
+            return float(value)
+        case _:
+            return value
 
 
 def _shape(obj: Value, schema: Schema) -> list[str]:
