@@ -172,7 +172,8 @@ _METADATA: Final[Mapping[str, Any]] = {
                 "type": "object",
                 "x-kubernetes-map-type": "atomic",
                 "properties": {
-                    **dict.fromkeys(("apiVersion", "kind", "name", "uid"), _STRING),
+                    **dict.fromkeys(("apiVersion", "kind", "name"), _STRING),
+                    "uid": {**_STRING, "default": ""},
                     **dict.fromkeys(("controller", "blockOwnerDeletion"), _BOOLEAN),
                 },
             },

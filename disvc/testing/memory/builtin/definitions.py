@@ -34,9 +34,18 @@ def definitions() -> Mapping[str, Any]:
 
 def _amended(found: Mapping[str, Any]) -> Mapping[str, Any]:
     """Add what a server's own OpenAPI says and the published definitions leave out, as far as apply goes by it."""
+    core = "io.k8s.api.core.v1."
     for name in ("ServicePort", "ContainerPort"):
-        found[f"io.k8s.api.core.v1.{name}"]["properties"]["protocol"]["default"] = "TCP"
+        found[f"{core}{name}"]["properties"]["protocol"]["default"] = "TCP"
+    found[f"{core}LocalObjectReference"]["properties"]["name"]["default"] = ""
     found["io.k8s.apimachinery.pkg.runtime.RawExtension"]["x-kubernetes-map-type"] = "atomic"
+    for definition in found.values():
+        for listed in definition.get("properties", {}).values():
+            for key in listed.get("x-kubernetes-list-map-keys", ()):
+                item = found[listed["items"]["$ref"].rpartition("/")[2]]
+                if key in item.get("required", ()):
+                    field = item["properties"][key]
+                    field["default"] = 0 if "integer" in field["type"] else ""
     return found
 
 
