@@ -24,6 +24,7 @@ __all__ = [
     "YAMLLoader",
     "check_name",
     "check_namespace",
+    "check_type_meta",
     "duplicates",
     "known",
     "media_type",
@@ -87,23 +88,24 @@ def read_object(call: Call, validation: str) -> Value:
     `validation` is the request's fieldValidation. Raises `Refused` (400, 415).
     """
     resource = call.resource
+    unrecognized = f"the object provided is unrecognized (must be of type {resource.kind})"
     try:
         value, twice = read_body(call)
+        check_type_meta(value)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise errors.bad_request(
-            f"the object provided is unrecognized (must be of type {resource.kind}): {_unreadable(error)}"
-        ) from error
-    if value is None and not resource.is_custom:
-        value = {}
-    if not isinstance(value, dict):
-        why = f"json: cannot be an object of kind {resource.kind}"
-        what = "Object 'Kind' is missing in 'null' (6e756c6c)" if value is None else _unreadable(why)
-        raise errors.bad_request(f"the object provided is unrecognized (must be of type {resource.kind}): {what}")
-    return known(call, value, validation, [f'duplicate field "{path}"' for path in twice])
+        raise errors.bad_request(f"{unrecognized}: couldn't get version/kind; json parse error: {error}") from error
+    if value is None and resource.is_custom:
+        raise errors.bad_request(f"{unrecognized}: Object 'Kind' is missing in 'null' (6e756c6c)")
+    return known(call, value or {}, validation, [f'duplicate field "{path}"' for path in twice])
 
 
-def _unreadable(why: object) -> str:
-    return f"couldn't get version/kind; json parse error: {why}"
+def check_type_meta(value: object) -> None:
+    """Raise `ValueError` where a body is no object, or does not say as texts of what kind."""
+    if not isinstance(value, dict | None):
+        raise ValueError(f"json: an object is expected, not {value!r}")
+    for name in ("apiVersion", "kind"):
+        if not isinstance((value or {}).get(name), str | None):
+            raise ValueError(f"json: .{name} must be a string")
 
 
 def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Value:

@@ -12,9 +12,8 @@ from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.containers import NAMESPACES, is_container, marked
 from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, normalise, timestamp
-from disvc.testing.memory.options import DeleteOptions, ListOptions
-from disvc.testing.memory.reading import selected_range
-from disvc.testing.memory.selectors import selector
+from disvc.testing.memory.options import DeleteOptions
+from disvc.testing.memory.reading import page_of
 from disvc.testing.memory.store import Version
 
 if TYPE_CHECKING:
@@ -60,20 +59,12 @@ class Deleter:
         return value_answer(call, _gone(call.resource, last))
 
     async def delete_collection(self, call: Call) -> Answer:
-        """Delete all objects of a selection; the answer is how they were."""
-        wanted = ListOptions.read(call.request.query)
+        """Delete all objects of a selection, or of one page of it; the answer is how they were."""
+        page = page_of(self._store, call)
         options = _options(call)
-        chosen = selector(call.resource, wanted.label_selector, wanted.field_selector)
-        collection = self._store.of(call.resource)
-        revision = self._store.revision
-        found = [version.seen_as(call.resource) for version in collection.at(revision, *selected_range(call, chosen))]
-        seen = [version for version in found if chosen.matches is None or chosen.matches(version.value)]
-        for version in seen:
-            _check_preconditions(call.resource, version.value["metadata"], options)
-            await self._admission.check_delete(call, version.value, dry_run=options.dry_run)
-            if (current := collection.get(version.key)) is not None:
-                self.remove(call.resource, current, options)
-        return list_answer(call, {"resourceVersion": str(revision)}, seen)
+        for version in page.versions:
+            self.remove(call.resource, version, options)
+        return list_answer(call, page.metadata(), page.versions)
 
     def remove(self, resource: ResourceType, version: Version, options: DeleteOptions) -> tuple[Version, bool]:
         """Delete an object, and return its last version and whether it is gone. Raises `Refused` (409)."""

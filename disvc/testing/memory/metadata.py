@@ -22,6 +22,7 @@ __all__ = [
     "FOREGROUND",
     "ORPHAN",
     "change_problems",
+    "finalizer_warnings",
     "forget_system_fields",
     "keep_system_fields",
     "merge_owners",
@@ -115,6 +116,17 @@ def normalise(obj: Value) -> None:
         if metadata.get(name) or (name in _KEPT_EMPTY and metadata.get(name) is not None)
     }
     obj.update(rest)
+
+
+def finalizer_warnings(metadata: Value, before: Value) -> list[str]:
+    """Return the warnings about new finalizers of a custom object."""
+    new = set(metadata.get("finalizers") or ()) - set(before.get("finalizers") or ())
+    advice = "prefer a domain-qualified finalizer name to avoid accidental conflicts with other finalizer writers"
+    return [
+        f'metadata.finalizers: "{name}": {advice}'
+        for name in sorted(new)
+        if "/" not in name and name not in (ORPHAN, FOREGROUND, "kubernetes")
+    ]
 
 
 def new_problems(metadata: Value, check: Callable[[str], Sequence[str]], *, namespaced: bool) -> list[Cause]:

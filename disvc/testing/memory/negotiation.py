@@ -14,7 +14,7 @@ from disvc.testing.memory.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-__all__ = ["DISCOVERY", "OBJECTS", "PLAIN", "Conversion", "MediaType", "negotiate"]
+__all__ = ["DISCOVERY", "OBJECTS", "PLAIN", "Conversion", "MediaType", "negotiate", "not_acceptable"]
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"
@@ -76,8 +76,13 @@ def negotiate(accept: str, conversions: AbstractSet[Conversion] = OBJECTS) -> Me
             for name in _AVAILABLE:
                 if clause.name in {name, "application/*", "*/*"}:
                     return MediaType(name, clause.conversion)
+    raise not_acceptable()
+
+
+def not_acceptable() -> Refused:
+    """Return the 406 of an object that is not to be had in any form that the client accepts."""
     accepted = ", ".join(_SAID_TO_BE_AVAILABLE)
-    raise Refused(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
+    return Refused(406, "NotAcceptable", f"only the following media types are accepted: {accepted}")
 
 
 class _Clause(NamedTuple):

@@ -85,13 +85,19 @@ def _known(call: Call, options: WriteOptions, patched: Any, mistakes: list[str])
     """Decode a patched object; what is wrong with it is wrong with the patch (422)."""
     try:
         if not isinstance(patched, dict):
-            raise errors.bad_request("the patched object is none")
+            raise ValueError("json: the patched object is none")
+        decoding.check_type_meta(patched)
         return decoding.known(call, msgspec.json.decode(msgspec.json.encode(patched)), options.validation, mistakes)
+    except ValueError as error:
+        raise _bad_patch(patched, f"couldn't get version/kind; json parse error: {error}") from error
     except errors.Refused as refused:
-        text = refused.message.rpartition(": strict decoding error: ")
-        why = f"strict decoding error: {text[2]}" if text[1] else refused.message
-        cause = causes.invalid("patch", json_text(patched), why)
-        raise errors.invalid("", "", "", [cause]) from refused
+        strict = refused.message.rpartition("strict decoding error: ")
+        why = refused.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
+        raise _bad_patch(patched, "".join(strict[1:]) if strict[1] else why or refused.message) from refused
+
+
+def _bad_patch(patched: Any, why: str) -> errors.Refused:
+    return errors.invalid("", "", "", [causes.invalid("patch", json_text(patched), why)])
 
 
 def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:

@@ -13,7 +13,7 @@ import yaml
 
 from disvc.runtime.transport import Answer, Stream
 from disvc.testing.memory.errors import Refused
-from disvc.testing.memory.negotiation import JSON, YAML, negotiate
+from disvc.testing.memory.negotiation import JSON, YAML, MediaType, negotiate, not_acceptable
 from disvc.testing.memory.tables import view
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Presentation:
     def __init__(
         self, accept: str, resource: ResourceType, query: Mapping[str, str], now: Callable[[], datetime]
     ) -> None:
-        self._media_type = negotiate(accept)
+        self._media_type = _negotiated(accept, resource)
         self._resource = resource
         conversion = self._media_type.conversion
         self._view = view(conversion, resource, query, now) if conversion else None
@@ -83,6 +83,15 @@ def indents(query: Mapping[str, str], user_agent: str) -> bool:
     """Return whether JSON is to be indented: where it is asked for, and for programs through which people look."""
     asked = query.get("pretty", "")
     return asked.lower() in ("1", "t", "true") if asked else user_agent.startswith(_PEOPLE)
+
+
+def _negotiated(accept: str, resource: ResourceType) -> MediaType:
+    try:
+        return negotiate(accept)
+    except Refused as refused:
+        if resource.is_custom:
+            raise not_acceptable() from refused
+        raise
 
 
 class _ViewedStream(Stream):

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["get", "list_", "revision_of", "selected_range"]
+__all__ = ["Page", "get", "list_", "page_of", "revision_of", "selected_range"]
 
 _TOO_OLD: Final = (
     "The provided continue parameter is too old to display a consistent list result. You can start a new list without "
@@ -50,14 +50,8 @@ def get(store: Store, call: Call) -> Answer:
 
 def list_(store: Store, call: Call) -> Answer:
     """Answer with the objects of a collection, a page of them where there is a limit."""
-    options = ListOptions.read(call.request.query)
-    page = _page(store, call, options)
-    metadata: Value = {"resourceVersion": str(page.revision)}
-    if page.continue_token:
-        metadata["continue"] = page.continue_token
-        if page.remaining is not None:
-            metadata["remainingItemCount"] = page.remaining
-    return list_answer(call, metadata, page.versions)
+    page = page_of(store, call)
+    return list_answer(call, page.metadata(), page.versions)
 
 
 def revision_of(text: str) -> int:
@@ -82,11 +76,22 @@ def selected_range(call: Call, wanted: Selector) -> tuple[str, str]:
     return first, end
 
 
-class _Page(NamedTuple):
+class Page(NamedTuple):
+    """A part of a list, or all of it."""
+
     versions: Sequence[Version]
     revision: int
     continue_token: str = ""
     remaining: int | None = None
+
+    def metadata(self) -> Value:
+        """Return its ListMeta."""
+        metadata: Value = {"resourceVersion": str(self.revision)}
+        if self.continue_token:
+            metadata["continue"] = self.continue_token
+            if self.remaining is not None:
+                metadata["remainingItemCount"] = self.remaining
+        return metadata
 
 
 class _Token(msgspec.Struct):
@@ -100,7 +105,9 @@ class _Token(msgspec.Struct):
     v: str = "meta.k8s.io/v1"
 
 
-def _page(store: Store, call: Call, options: ListOptions) -> _Page:
+def page_of(store: Store, call: Call) -> Page:
+    """Return what the options of a list, in a request's query, ask for. Raises `Refused`."""
+    options = ListOptions.read(call.request.query)
     wanted = selector(call.resource, options.label_selector, options.field_selector)
     prefix = call.key_range[0]
     first, end = selected_range(call, wanted)
@@ -120,8 +127,8 @@ def _page(store: Store, call: Call, options: ListOptions) -> _Page:
             if len(selected) == limit and index + 1 < len(versions):
                 start = f"{version.key}\0".removeprefix(prefix)
                 remaining = len(versions) - limit if wanted.matches is None else None
-                return _Page(selected, revision, _encode_token(_Token(revision, start)), remaining)
-    return _Page(selected, revision)
+                return Page(selected, revision, _encode_token(_Token(revision, start)), remaining)
+    return Page(selected, revision)
 
 
 def _list_revision(store: Store, options: ListOptions) -> int:

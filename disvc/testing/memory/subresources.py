@@ -69,14 +69,15 @@ def scaled(resource: ResourceType, old: Value, scale: Value) -> Value:
     name = old["metadata"]["name"]
     metadata = scale["metadata"]
     replicas = scale["spec"].get("replicas") or 0
-    if replicas < 0:
+    if replicas < 0 and not resource.is_custom:
         cause = causes.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
         raise errors.invalid("autoscaling", "Scale", name, [cause])
+    version = metadata.get("resourceVersion") or old["metadata"]["resourceVersion"]
     uid = metadata.get("uid")
     if uid and uid != old["metadata"]["uid"]:
         why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
         raise errors.conflict(resource, name, why)
-    obj = {**old, "metadata": {**old["metadata"], "resourceVersion": metadata.get("resourceVersion", "")}}
+    obj = {**old, "metadata": {**old["metadata"], "resourceVersion": version}}
     _put(obj, resource.scale.spec_replicas.split("."), replicas)
     return obj
 

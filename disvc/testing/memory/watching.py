@@ -93,7 +93,7 @@ class Watch(Stream):
         versions = (version.seen_as(self._resource) for version in self._state)
         self._state = ()
         lines = [_line("ADDED", version) for version in versions if self._selects(version)]
-        if self._options.initial_events and self._options.bookmarks:
+        if self._options.starts_with_state and self._options.bookmarks:
             lines.append(self._bookmark({"k8s.io/initial-events-end": "true"}))
         return b"".join(lines)
 

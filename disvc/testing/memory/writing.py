@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Answer
     from disvc.testing.memory.admission import Admission
+    from disvc.testing.memory.errors import Cause
     from disvc.testing.memory.field_managers import FieldManagers
     from disvc.testing.memory.resource import ResourceType
     from disvc.testing.memory.store import Store
@@ -183,13 +184,15 @@ class Writer:
         resource.strategy.prepare_for_create(obj)
         if resource.generation_follows is not None:
             meta["generation"] = 1
-        _check_kind(resource, obj)
-        problems = metadata.new_problems(meta, resource.check_name, namespaced=resource.namespaced)
+        problems = _kind_problems(resource, obj)
+        problems += metadata.new_problems(meta, resource.check_name, namespaced=resource.namespaced)
         problems += resource.strategy.validate(obj, None, call.subresource)
         if problems:
-            raise errors.invalid(resource.group, resource.kind, meta.get("name", ""), problems)
+            raise errors.invalid(resource.group, obj["kind"], meta.get("name", ""), problems)
         if meta.get("resourceVersion"):
             raise errors.Refused(500, "", "resourceVersion should not be set on objects to be created")
+        if resource.is_custom:
+            call.warnings += metadata.finalizer_warnings(meta, {})
         metadata.normalise(obj)
 
     async def _write(self, call: Call, options: WriteOptions, change: Change, *, creates: bool = False) -> Answer:
@@ -226,19 +229,22 @@ class Writer:
         follows = resource.generation_follows
         if follows is not None and call.subresource != "status" and follows(obj) != follows(old):
             meta["generation"] += 1
-        _check_kind(resource, obj)
-        problems = metadata.new_problems(meta, path_segment, namespaced=resource.namespaced)
+        problems = _kind_problems(resource, obj)
+        problems += metadata.new_problems(meta, path_segment, namespaced=resource.namespaced)
         problems += metadata.change_problems(meta, before)
         validated = call.subresource if call.subresource == "status" else ""
         problems += resource.strategy.validate(obj, old, validated)
         if problems:
-            raise errors.invalid(resource.group, resource.kind, call.name, problems)
+            raise errors.invalid(resource.group, obj["kind"], call.name, problems)
+        if resource.is_custom:
+            call.warnings += metadata.finalizer_warnings(meta, before)
         metadata.normalise(obj)
         return keep_times(obj, old)
 
     def _check_version(self, call: Call, meta: Value, before: Value) -> None:
         """Check the resourceVersion of a request, and fill it in where the request need not say one."""
         resource, version = call.resource, meta.get("resourceVersion")
+        version = "" if version == "0" else version
         if not version and resource.allows_unconditional_update:
             meta["resourceVersion"] = before["resourceVersion"]
         elif not version:
@@ -276,11 +282,10 @@ def copied(value: Value) -> Value:
     return copy
 
 
-def _check_kind(resource: ResourceType, obj: Value) -> None:
-    """Raise `Refused` (422) where a custom object says another kind; of a built-in one none is decoded."""
-    if obj["kind"] != resource.kind:
-        cause = causes.invalid("kind", obj["kind"], f"must be {resource.kind}")
-        raise errors.invalid(resource.group, obj["kind"], obj["metadata"].get("name", ""), [cause])
+def _kind_problems(resource: ResourceType, obj: Value) -> list[Cause]:
+    """Return what is wrong with the kind that a custom object says; of a built-in kind no other is decoded."""
+    said = obj["kind"]
+    return [causes.invalid("kind", said, f"must be {resource.kind}")] if said != resource.kind else []
 
 
 def _other_uid(call: Call, asked: str, actual: str) -> str:

@@ -65,6 +65,8 @@ _NUMBER_IN_TEXT: Final = re.compile(
     r"(?<=resource version: )\d+(?: \(\d+\))?"
     r"|(?<=current: )\d+"
     r"|(?<=Code: 4, Key: )[^,]+"
+    r'|(?<=patch: Invalid value: )"(?:[^"\\]|\\.)*"'
+    r'|^Invalid value: "\{(?:[^"\\]|\\.)*"'
     r"|, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
     r"|(?<=in the precondition \()\d+(?=\))|(?<=in record \()\d+(?=\))"
     r'|(?<=odePort)\\*":\d+'
@@ -100,7 +102,7 @@ RULES: Final = (
     ),
     Rule(
         "of an error's words: revisions, times and storage keys, the order of causes, why a body cannot be read or has"
-        " no type, the media types of streams",
+        " no type, the object that a bad patch makes, the media types of streams",
         "Numbers and keys are the server's own. A kube-apiserver goes through maps in Go's random order, and of a patch"
         " that does not fit its schema names those misfits that it has found first. Another parser has other words for"
         " what is no JSON.",

@@ -28,7 +28,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 def spoiled(random: Random, value: Value) -> Value:
     """Return a copy in which one value is gone, null, or of another type."""
     result = deepcopy(value)
-    if places := list(_places(result)):
+    if places := [place for place in _places(result) if place[1] not in ("apiVersion", "kind")]:
         container, key = random.choice(places)
         match random.choice(("gone", "null", "type", "type", "long", "twice")):
             case "gone":

@@ -211,8 +211,6 @@ _POINTERS: Final = (
     "/revision",
     "/no/such/place",
     "/metadata/name",
-    "/kind",
-    "",
 )
 _VALUES: Final = ("x", "x", "y", 1, 2, ["x"], {"app": "z"}, {"a": "1"}, {"name": "n", "port": 99}, None, True)
 

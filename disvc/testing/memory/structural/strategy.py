@@ -125,7 +125,10 @@ class CustomStrategy:
 
 def _replicas_causes(obj: Value, path: str) -> Iterator[Cause]:
     replicas = nested(obj, path)
-    if not isinstance(replicas, int) or isinstance(replicas, bool):
+    parent, _, _ = path.rpartition(".")
+    if (within := nested(obj, parent)) is not None and not isinstance(within, dict):
+        yield from _wrong_type(path, within, "map[string]interface{}", 0)
+    elif not isinstance(replicas, int) or isinstance(replicas, bool):
         yield from _wrong_type(path, replicas, "int64", 0)
     elif replicas < 0:
         yield causes.invalid(f".{path}", replicas, "should be a non-negative integer")

@@ -248,9 +248,9 @@ def workload_status(status: Value, before: Value) -> Iterator[Cause]:
             "availableReplicas",
         ):
             if status.get(name, 0) > replicas:
-                yield causes.invalid(f"status.{name}", status[name], "cannot be greater than status.replicas")
+                yield causes.invalid(f"status.{name}", status.get(name, 0), "cannot be greater than status.replicas")
         if status.get("availableReplicas", 0) > ready:
             why = "cannot be greater than readyReplicas"
-            yield causes.invalid("status.availableReplicas", status["availableReplicas"], why)
+            yield causes.invalid("status.availableReplicas", status.get("availableReplicas", 0), why)
     if status.get("collisionCount", 0) < before.get("collisionCount", 0):
         yield causes.invalid("status.collisionCount", status.get("collisionCount", 0), "cannot be decremented")
