@@ -107,7 +107,8 @@ class CustomResources:
                 accepted[field] = asked
         accepted["categories"] = wanted.get("categories")
         is_accepted = reason == "NoConflicts"
-        named = {**obj, "status": {**obj["status"], "acceptedNames": {k: v for k, v in accepted.items() if v}}}
+        names = {"plural": "", "kind": ""} | {field: value for field, value in accepted.items() if value}
+        named = {**obj, "status": {**obj["status"], "acceptedNames": names}}
         named = self._with(named, "NamesAccepted", str(is_accepted), reason, message)
         if _holds(obj, "Established"):
             return named

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
+from disvc.testing.memory.builtin.decoding import Unreadable, read
 from disvc.testing.memory.containers import NAMESPACES, is_container, marked
 from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, normalise, timestamp
 from disvc.testing.memory.options import DeleteOptions
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
 
 _KIND: Final = "DeleteOptions"
+_DEFINITION: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
 
 __all__ = ["Deleter", "is_due"]
 
@@ -75,15 +77,17 @@ class Deleter:
         if changed is None:
             return current, False
         normalise(changed)
-        if _waits(resource, changed):
-            if changed["metadata"] == old:
-                return current, False
-            if options.dry_run:
-                return Version(resource, current.key, changed, current.revision), False
-            return self._store.put(resource, current.key, changed), False
-        if options.dry_run:
-            return current, True
+        stays = _waits(resource, changed)
+        if changed["metadata"] != old and (stays or resource.grace_period is not None):
+            current = self._marked(current, changed, options)
+        if stays or options.dry_run:
+            return current, not stays
         return self._store.remove(resource, current.key), True
+
+    def _marked(self, version: Version, obj: Value, options: DeleteOptions) -> Version:
+        if options.dry_run:
+            return Version(version.resource, version.key, obj, version.revision)
+        return self._store.put(version.resource, version.key, obj)
 
     def _changed(self, resource: ResourceType, obj: Value, options: DeleteOptions) -> Value | None:
         """Return what a DELETE makes of an object; None where it goes on terminating as it does."""
@@ -102,7 +106,8 @@ class Deleter:
         grace = 0
         meta = dict(old)
         now = self._environment.clock.now()
-        if resource.grace_period is not None and old.get("deletionGracePeriodSeconds") != 0:
+        is_graceful = resource.grace_period is not None and old.get("deletionGracePeriodSeconds") != 0
+        if resource.grace_period is not None and is_graceful:
             if "deletionTimestamp" in old:
                 left = old["deletionGracePeriodSeconds"]
                 if asked is None or asked >= left:
@@ -114,7 +119,7 @@ class Deleter:
             meta["finalizers"] = finalizers
         else:
             meta.pop("finalizers", None)
-        if finalizers or grace:
+        if finalizers or is_graceful:
             if "deletionTimestamp" not in old:
                 meta["deletionTimestamp"] = timestamp(now + timedelta(seconds=grace))
                 if old.get("generation"):
@@ -156,7 +161,10 @@ def _options(call: Call) -> DeleteOptions:
     if kind != _KIND:
         why = f'no kind "{kind}" is registered for version "{version}" in scheme "pkg/runtime/scheme.go:111"'
         raise errors.bad_request(why)
-    return DeleteOptions.read(given)
+    try:
+        return DeleteOptions.read(read(_DEFINITION, given)[0])
+    except Unreadable as error:
+        raise errors.bad_request(str(error)) from error
 
 
 def _check_preconditions(resource: ResourceType, meta: Value, options: DeleteOptions) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
+from disvc.testing.memory.formats import path_segment
 from disvc.testing.memory.options import manager_problems
 
 if TYPE_CHECKING:
@@ -15,24 +16,30 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from disvc.testing.memory.errors import Cause
+    from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
 
 __all__ = [
     "FOREGROUND",
     "ORPHAN",
-    "change_problems",
+    "changed_problems",
     "finalizer_warnings",
     "forget_system_fields",
     "keep_system_fields",
     "merge_owners",
     "new_problems",
     "normalise",
+    "problems",
     "timestamp",
 ]
 
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
+_LENIENT_GROUPS: Final = ("admissionregistration.k8s.io", "apiextensions.k8s.io", "coordination.k8s.io")
+_STRICT_KINDS: Final = ("ConfigMap", "Endpoints", "Secret", "Service", "ServiceAccount")
+"""Those of the core group whose updates are validated as a whole."""
+_STANDARD_FINALIZERS: Final = ("kubernetes", ORPHAN, FOREGROUND)
 _FIELDS: Final = (
     "name",
     "generateName",
@@ -129,8 +136,30 @@ def finalizer_warnings(metadata: Value, before: Value) -> list[str]:
     ]
 
 
-def new_problems(metadata: Value, check: Callable[[str], Sequence[str]], *, namespaced: bool) -> list[Cause]:
-    """Return what is wrong with an object's metadata, whose name `check` is asked about."""
+def new_problems(resource: ResourceType, metadata: Value) -> list[Cause]:
+    """Return what is wrong with a new object's metadata."""
+    is_strict = not resource.is_custom and resource.group not in _LENIENT_GROUPS
+    return problems(metadata, resource.check_name, namespaced=resource.namespaced, standard_finalizers=is_strict)
+
+
+def changed_problems(resource: ResourceType, metadata: Value, old: Value) -> list[Cause]:
+    """Return what is wrong with an object's metadata as a change of the old one."""
+    is_strict = resource.group == "" and resource.kind in _STRICT_KINDS
+    found = problems(metadata, path_segment, namespaced=resource.namespaced, standard_finalizers=is_strict)
+    return found + _change_problems(metadata, old)
+
+
+def problems(
+    metadata: Value,
+    check: Callable[[str], Sequence[str]],
+    *,
+    namespaced: bool,
+    standard_finalizers: bool = False,
+) -> list[Cause]:
+    """Return what is wrong with metadata by itself; `check` is asked about names.
+
+    `standard_finalizers` is whether a finalizer without a domain has to be one of Kubernetes' own.
+    """
     found: list[Cause] = []
     if prefix := metadata.get("generateName", ""):
         # A dash at the end is no mistake where something is added.
@@ -152,13 +181,12 @@ def new_problems(metadata: Value, check: Callable[[str], Sequence[str]], *, name
         *found,
         *_map_problems(metadata),
         *_owner_problems(metadata),
-        *_finalizer_problems(metadata),
+        *_finalizer_problems(metadata, standard=standard_finalizers),
         *_manager_problems(metadata),
     ]
 
 
-def change_problems(metadata: Value, old: Value) -> list[Cause]:
-    """Return what is wrong with metadata that was valid by itself, as a change of the old one."""
+def _change_problems(metadata: Value, old: Value) -> list[Cause]:
     found: list[Cause] = []
     if old.get("deletionTimestamp"):
         before = old.get("finalizers") or []
@@ -220,12 +248,16 @@ def _owner_problems(metadata: Value) -> list[Cause]:
     return found
 
 
-def _finalizer_problems(metadata: Value) -> list[Cause]:
+def _finalizer_problems(metadata: Value, *, standard: bool) -> list[Cause]:
     path = "metadata.finalizers"
     names = metadata.get("finalizers") or []
     found = [causes.invalid(path, name, why) for name in names for why in formats.label_key(name)]
     if ORPHAN in names and FOREGROUND in names:
         found.append(causes.invalid(path, names, f"finalizer {ORPHAN} and {FOREGROUND} cannot be both set"))
+    for index, name in enumerate(names):
+        if standard and "/" not in name and name not in _STANDARD_FINALIZERS:
+            why = "name is neither a standard finalizer name nor is it fully qualified"
+            found.append(causes.invalid(f"{path}[{index}]", name, why))
     return found
 
 

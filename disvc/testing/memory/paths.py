@@ -35,11 +35,11 @@ def answer(request: Request, types: Collection[ResourceType]) -> Answer:
 
 
 def missing(path: str, types: Collection[ResourceType]) -> Answer:
-    """Return the answer of a path that is not served: a Status within a group that is, else a page."""
+    """Return the answer of a path that is not served: a Status within a built-in group, else a page."""
     match path.split("/"):
         case ["", "api", _, *_]:
             return _status()
-        case ["", "apis", group, _, *_] if any(group == each.group for each in types):
+        case ["", "apis", group, _, *_] if any(group == each.group and not each.is_custom for each in types):
             return _status()
     return _PAGE
 

@@ -39,7 +39,7 @@ class PodSubresources:
         given = decoding.read_value(call)
         name = (given.get("metadata") or {}).get("name") or call.name
         if name != call.name:
-            raise errors.bad_request(f"name in URL does not match name in {given.get('kind')} object")
+            raise errors.bad_request(f"name in URL does not match name in {call.subresource.title()} object")
         pod = self._store.of(call.resource).get(call.key())
         if pod is None:
             raise errors.not_found(call.resource, call.name)

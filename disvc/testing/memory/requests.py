@@ -68,8 +68,7 @@ def target(request: Request) -> Target:
     path, is_watch = _without_watch(request.path)
     info = APIRequest.parse(request.method, path, request.query, request.headers, b"")
     verb = "watch" if is_watch and info.resource else info.verb
-    is_on_collection = info.verb in ("list", "watch", "create", "deletecollection") and not info.subresource
-    name = "" if is_on_collection and not is_watch else info.name
+    name = "" if info.verb in ("list", "watch", "deletecollection") else info.name  # that would be of a selector
     return Target(verb, info.group, info.version, info.namespace, info.resource, name, info.subresource)
 
 

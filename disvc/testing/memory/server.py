@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 __all__ = ["APIServer"]
 
 _CHANGES: Final = frozenset({"get", "patch", "update"})
+_ON_OBJECTS: Final = _CHANGES | {"delete", "watch"}
+_ON_COLLECTIONS: Final = frozenset({"create", "deletecollection", "list", "watch"})
+_ON_ALL_NAMESPACES: Final = frozenset({"list", "watch"})
 
 
 class APIServer:
@@ -100,11 +103,7 @@ class APIServer:
         resource = self.registry.find(asked.group, asked.version, asked.resource)
         if resource is None:
             return paths.missing(request.path, types)
-        verbs = _subresources(resource).get(asked.subresource)
-        if verbs is None:
-            raise errors.unknown_path()
-        if asked.verb not in verbs:
-            raise errors.method_not_allowed()
+        _check_verb(resource, asked)
         call = Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
         now = self.environment.clock.now
         presentation = Presentation(request.headers.get("accept", ""), resource, request.query, now)
@@ -158,6 +157,19 @@ def _attributes(asked: Target, path: str) -> Attributes:
     if not asked.resource:
         return Attributes(asked.verb, path=path)
     return Attributes(asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, asked.name)
+
+
+def _check_verb(resource: ResourceType, asked: Target) -> None:
+    """Raise `Refused` where the path is not served, or not with that verb."""
+    verbs = _subresources(resource).get(asked.subresource)
+    if verbs is None:
+        raise errors.unknown_path()
+    if not asked.subresource:
+        verbs = verbs & (_ON_OBJECTS if asked.name else _ON_COLLECTIONS)
+        if resource.namespaced and not asked.namespace:
+            verbs = verbs & _ON_ALL_NAMESPACES
+    if asked.verb not in verbs:
+        raise errors.method_not_allowed()
 
 
 def _subresources(resource: ResourceType) -> Mapping[str, Set[str]]:

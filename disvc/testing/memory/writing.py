@@ -15,7 +15,6 @@ from disvc.testing.memory import causes, decoding, deletion, errors, metadata
 from disvc.testing.memory.answers import object_answer, value_answer
 from disvc.testing.memory.apply import keep_times
 from disvc.testing.memory.field_managers import manager_name
-from disvc.testing.memory.formats import path_segment
 from disvc.testing.memory.options import WriteOptions
 from disvc.testing.memory.patching import patch_change
 from disvc.testing.memory.requests import Call, Request
@@ -184,8 +183,7 @@ class Writer:
         resource.strategy.prepare_for_create(obj)
         if resource.generation_follows is not None:
             meta["generation"] = 1
-        problems = _kind_problems(resource, obj)
-        problems += metadata.new_problems(meta, resource.check_name, namespaced=resource.namespaced)
+        problems = _kind_problems(resource, obj) + metadata.new_problems(resource, meta)
         problems += resource.strategy.validate(obj, None, call.subresource)
         if problems:
             raise errors.invalid(resource.group, obj["kind"], meta.get("name", ""), problems)
@@ -229,9 +227,7 @@ class Writer:
         follows = resource.generation_follows
         if follows is not None and call.subresource != "status" and follows(obj) != follows(old):
             meta["generation"] += 1
-        problems = _kind_problems(resource, obj)
-        problems += metadata.new_problems(meta, path_segment, namespaced=resource.namespaced)
-        problems += metadata.change_problems(meta, before)
+        problems = _kind_problems(resource, obj) + metadata.changed_problems(resource, meta, before)
         validated = call.subresource if call.subresource == "status" else ""
         problems += resource.strategy.validate(obj, old, validated)
         if problems:

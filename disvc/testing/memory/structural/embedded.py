@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from disvc.testing.memory import causes, formats
+from disvc.testing.memory import causes, formats, metadata
 from disvc.testing.memory.builtin.decoding import Unreadable, read
-from disvc.testing.memory.metadata import new_problems
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -105,5 +104,5 @@ def _problems_of_object(obj: Value, path: str) -> Iterator[Cause]:
     if isinstance(obj.get("metadata"), dict):
         # What is embedded need not have a name.
         named = {"name": "fakename"} | obj["metadata"]
-        found = new_problems(named, formats.path_segment, namespaced=bool(named.get("namespace")))
+        found = metadata.problems(named, formats.path_segment, namespaced=bool(named.get("namespace")))
         yield from (replace(cause, field=causes.child(path, cause.field)) for cause in found)
