@@ -204,6 +204,7 @@ async def test_a_service_is_reached_by_its_name_in_the_cluster(cluster: Cluster)
     url = f"http://{cluster.internal('a')}/v2"
     async with aiohttp.ClientSession() as session, session.get(url, proxy=proxy) as response:
         assert await response.text() == "a-0", "also for clients that take the ingress for their proxy"
+        assert response.headers["x-served-by"] == "a-0"
 
 
 async def test_what_leads_nowhere_is_told_apart(cluster: Cluster) -> None:

@@ -79,38 +79,42 @@ class TestEndpoints:
         one = endpoint_slice(
             "a", endpoint("10.0.0.1", ready=True), endpoint("10.0.0.2"), endpoint("10.0.0.3", ready=False)
         )
-        assert ready("a", one) == [Address("10.0.0.1", 8080), Address("10.0.0.2", 8080)]
+        assert ready("a", one) == [Address("10.0.0.1", 8080, "10.0.0.1"), Address("10.0.0.2", 8080, "10.0.0.2")]
 
     def test_terminating_ones_get_requests_only_where_none_is_ready(self) -> None:
         leaving = endpoint("10.0.0.1", ready=False, serving=True, terminating=True)
         dead = endpoint("10.0.0.2", ready=False, serving=False, terminating=True)
-        assert ready("a", endpoint_slice("a", leaving, dead)) == [Address("10.0.0.1", 8080)]
+        assert ready("a", endpoint_slice("a", leaving, dead)) == [Address("10.0.0.1", 8080, "10.0.0.1")]
         with_ready = endpoint_slice("a", leaving, dead, endpoint("10.0.0.3", ready=True))
-        assert ready("a", with_ready) == [Address("10.0.0.3", 8080)]
+        assert ready("a", with_ready) == [Address("10.0.0.3", 8080, "10.0.0.3")]
 
     def test_an_address_in_two_slices_counts_once_and_the_order_of_slices_does_not_matter(self) -> None:
         one = endpoint_slice("a", endpoint("10.0.0.2"), endpoint("10.0.0.1"))
         two = endpoint_slice("a", endpoint("10.0.0.2"))
-        assert ready("a", one, two) == ready("a", two, one) == [Address("10.0.0.1", 8080), Address("10.0.0.2", 8080)]
+        assert (
+            ready("a", one, two)
+            == ready("a", two, one)
+            == [Address("10.0.0.1", 8080, "10.0.0.1"), Address("10.0.0.2", 8080, "10.0.0.2")]
+        )
 
     def test_a_port_is_found_by_its_name(self) -> None:
         one = endpoint_slice("a", endpoint("10.0.0.1"), port=8080, port_name="http")
         two = endpoint_slice("a", endpoint("10.0.0.1"), port=8081, port_name="h2c")
-        assert ready("a", one, two, port_name="h2c") == [Address("10.0.0.1", 8081)]
+        assert ready("a", one, two, port_name="h2c") == [Address("10.0.0.1", 8081, "10.0.0.1")]
         assert ready("a", one, two) == []
 
     def test_of_two_families_only_one_is_used(self) -> None:
         slices = endpoint_slice("a", endpoint("fd00::1"), family="IPv6"), endpoint_slice("a", endpoint("10.0.0.1"))
-        assert ready("a", *slices) == [Address("10.0.0.1", 8080)]
-        assert ready("a", slices[0], endpoint_slice("a")) == [Address("fd00::1", 8080)]
+        assert ready("a", *slices) == [Address("10.0.0.1", 8080, "10.0.0.1")]
+        assert ready("a", slices[0], endpoint_slice("a")) == [Address("fd00::1", 8080, "fd00::1")]
 
     def test_a_pods_address_is_that_of_its_process(self) -> None:
         one = endpoint_slice("a", endpoint("10.244.0.9", "p"))
-        assert ready("a", one, pods=(pod("p", p8080="127.0.0.1:4711"),)) == [Address("127.0.0.1", 4711)]
+        assert ready("a", one, pods=(pod("p", p8080="127.0.0.1:4711"),)) == [Address("127.0.0.1", 4711, "p")]
 
     def test_a_pod_that_is_no_local_process_has_its_own_address(self) -> None:
         one = endpoint_slice("a", endpoint("192.0.2.1", "p"))
-        assert ready("a", one, pods=(pod("p"),)) == [Address("192.0.2.1", 8080)]
+        assert ready("a", one, pods=(pod("p"),)) == [Address("192.0.2.1", 8080, "p")]
 
     def test_an_endpoint_is_left_out_until_its_pod_is_known(self) -> None:
         assert ready("a", endpoint_slice("a", endpoint("10.244.0.9", "p"))) == []

@@ -41,6 +41,9 @@ _UPSTREAM: Final = f"{_TYPES}.extensions.upstreams.http.v3.HttpProtocolOptions"
 
 ROUTE_TABLE: Final = "all"
 """Name of the one route configuration, which both ports use."""
+SERVED_BY: Final = "x-served-by"
+"""Header of an answer that names the pod that gave it."""
+_METADATA: Final = "disvc.local"
 _CONNECT_SECONDS: Final = 5
 _IDLE_CONNECTION_SECONDS: Final = 2
 _NO_HOST: Final = "default backend - 404: no Ingress and no Service has this host\n"
@@ -138,7 +141,13 @@ def _route_table(hosts: Mapping[str, Sequence[Route]]) -> Value:
     ]
     if ANY_HOST not in hosts:
         virtual_hosts.append(unknown)
-    return {"@type": ROUTES, "name": ROUTE_TABLE, "virtual_hosts": virtual_hosts}
+    server = {"key": SERVED_BY, "value": f"%UPSTREAM_METADATA({_METADATA}:name)%"}
+    return {
+        "@type": ROUTES,
+        "name": ROUTE_TABLE,
+        "virtual_hosts": virtual_hosts,
+        "response_headers_to_add": [{"header": server, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}],
+    }
 
 
 def _route(route: Route) -> Value:
@@ -184,7 +193,13 @@ def _cluster(backend: Backend) -> Value:
 
 
 def _endpoints(backend: Backend, listening: Iterable[Address]) -> Value:
-    servers = [{"endpoint": {"address": _socket(address.host, address.port)}} for address in listening]
+    servers = [
+        {
+            "endpoint": {"address": _socket(address.host, address.port)},
+            "metadata": {"filter_metadata": {_METADATA: {"name": address.name}}},
+        }
+        for address in listening
+    ]
     return {"@type": ENDPOINTS, "cluster_name": str(backend), "endpoints": [{"lb_endpoints": servers}]}
 
 

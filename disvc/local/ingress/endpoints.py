@@ -14,10 +14,12 @@ if TYPE_CHECKING:
 
 
 class Address(NamedTuple):
-    """Where a server listens."""
+    """Where a server listens, and whose it is."""
 
     host: str
     port: int
+    name: str
+    """The pod's name, or the endpoint's address where it is no pod's."""
 
 
 def addresses(world: World, service: Key, port_name: str) -> list[Address]:
@@ -53,10 +55,12 @@ def _translated(
         if not is_chosen(endpoint.get("conditions") or {}):
             continue
         target = endpoint.get("targetRef") or {}
+        address = endpoint["addresses"][0]
         if target.get("kind") != "Pod":
-            yield Address(endpoint["addresses"][0], port)
+            yield Address(address, port, address)
         elif pod := world.pod.get(Key(namespace, target["name"])):
-            yield Address(*loopback(pod).get(port, (endpoint["addresses"][0], port)))
+            host, number = loopback(pod).get(port, (address, port))
+            yield Address(host, number, target["name"])
 
 
 def _is_ready(conditions: Value) -> bool:
