@@ -30,6 +30,13 @@ if TYPE_CHECKING:
 __all__ = ["Problem", "Rule", "activation", "check_rules"]
 
 _LONGEST_MESSAGE: Final = 5 * 1024
+_COMPILE_ERRORS: Final = (
+    (r"(undefined field '[^']*') not found in struct '[^']*'", r"\1"),
+    (
+        r"expression of type ('[^']*') cannot be the operand of a select operation",
+        r"type \1 does not support field selection",
+    ),
+)
 _ERRORS: Final = (
     (r'NOT_FOUND: Key not found in map : "(.*)"', r"no such key: \1"),
     (r"NOT_FOUND: Key not found in map : (.*)", r"no such key: \1"),
@@ -41,25 +48,28 @@ _ERRORS: Final = (
 )
 
 
-def check_rules(schema: Schema, *, is_resource: bool) -> list[Problem | None]:
+def check_rules(schema: Schema, *, is_resource: bool) -> list[Problem | None] | None:
     """Return for each rule of a value whether there is a problem with it: whether it compiles, and to what.
+
+    None says that no rule can be about such a value, as nothing is known of it.
 
     Args:
         schema: of the value.
         is_resource: whether the value is the object itself.
 
     """
-    return list(_check_rules(msgspec.json.encode(schema.raw), is_resource))
+    problems = _check_rules(msgspec.json.encode(schema.raw), is_resource)
+    return None if problems is None else list(problems)
 
 
 @lru_cache(maxsize=1024)
-def _check_rules(raw: bytes, is_resource: bool) -> Sequence[Problem | None]:
+def _check_rules(raw: bytes, is_resource: bool) -> Sequence[Problem | None] | None:
     schema = Schema(msgspec.json.decode(raw))
     types = Types()
     self_type = types.type_of(schema, is_resource=is_resource)
     declared: Sequence[Value] = schema.raw["x-kubernetes-validations"]
     if self_type is None:
-        return [Problem("rule", "failed to convert to declType for CEL validation rules")] * len(declared)
+        return None
     pool = types.pool()
     optional = {"type_name": "optional_type", "params": [self_type]}
     plain_env = cache(lambda: checker(pool, {"self": self_type, "oldSelf": self_type}))
@@ -95,7 +105,9 @@ def _problem(env: cel.Env, source: str, returns: cel.Type) -> str:
         found = env.compile(source).return_type()
     except RuntimeError as error:
         text = str(error).removeprefix("INVALID_ARGUMENT: ").removesuffix(" [INVALID_ARGUMENT]")
-        return re.sub(r"(undefined field '[^']*') not found in struct '[^']*'", r"\1", text)
+        for pattern, replacement in _COMPILE_ERRORS:
+            text = re.sub(pattern, replacement, text)
+        return text
     if found == returns:
         return ""
     return _NO_BOOL if returns == cel.Type.BOOL else _NO_STRING

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes
+from disvc.testing.memory.errors import Cause
 from disvc.testing.memory.go_text import Struct
 from disvc.testing.memory.schema import Schema
 from disvc.testing.memory.structural.cel import Rule, check_rules
@@ -22,14 +23,21 @@ from disvc.testing.memory.structural.field_paths import find_field
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from disvc.testing.memory.errors import Cause
-
 __all__ = ["schema_problems"]
 
 _TYPES: Final = ("array", "boolean", "integer", "number", "object", "string")
 _REASONS: Final = ("FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired")
-_UNSUPPORTED: Final = ("id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref")
+_REFERENCE: Final = "a reference"
+_UNSUPPORTED: Final = {
+    **{name: name for name in ("id", "additionalItems", "patternProperties", "definitions", "dependencies")},
+    _REFERENCE: "$ref",
+}
+"""Keywords that no schema of a CRD may have, with their names."""
 _RULES: Final = "x-kubernetes-validations"
+_NO_RULES_HERE: Final = (
+    "Internal error: internal error: failed to construct type information for x-kubernetes-validations rules: "
+    "unable to convert structural schema to CEL declarations"
+)
 _TYPE_FIELDS: Final = frozenset({"metadata", "kind", "apiVersion"})
 _AT_ROOT: Final = {
     "description": "Description",
@@ -60,13 +68,37 @@ _AT_ROOT: Final = {
 
 def schema_problems(raw: Mapping[str, Any], path: str, *, has_status: bool) -> list[Cause]:
     """Return what is wrong with a schema that stands at `path`."""
-    schema = Schema(raw)
+    schema = Schema(_with_marked_references(raw))
     found = list(_root_problems(raw, path, has_status=has_status))
-    not_structural = structural_problems(schema, path) or list(default_problems(schema, path))
+    is_supported = not _has_unsupported(schema)
+    not_structural = (structural_problems(schema, path) or list(default_problems(schema, path))) if is_supported else []
     found += not_structural
-    walk = _Walk(checks_rules=not not_structural)
+    walk = _Walk(checks_rules=is_supported and not not_structural)
     walk.visit(schema, path, _Place(is_root=True))
     return [*found, *walk.found, *walk.found_in_rules]
+
+
+def _with_marked_references(raw: Any) -> Any:
+    """Return a schema in which no reference is followed, for there is nothing to which one could lead."""
+    match raw:
+        case dict():
+            return {
+                _REFERENCE if name == "$ref" and isinstance(part, str) else name: _with_marked_references(part)
+                for name, part in raw.items()
+            }
+        case list():
+            return [_with_marked_references(part) for part in raw]
+        case _:
+            return raw
+
+
+def _has_unsupported(schema: Schema) -> bool:
+    """Return whether a schema or one of its parts has what makes it impossible to look for its structure."""
+    if isinstance(schema.raw.get("items"), list) or any(schema.raw.get(keyword) for keyword in _UNSUPPORTED):
+        return True
+    parts = [*schema.properties.values(), schema.additional, schema.items, schema.not_]
+    parts += [*schema.all_of, *schema.any_of, *schema.one_of]
+    return any(part is not None and _has_unsupported(part) for part in parts)
 
 
 def _root_problems(raw: Mapping[str, Any], path: str, *, has_status: bool) -> Iterator[Cause]:
@@ -148,6 +180,9 @@ class _Walk:
 
     def _check_rules(self, schema: Schema, path: str, place: _Place) -> None:
         problems = check_rules(schema, is_resource=place.is_root)
+        if problems is None:
+            self.found_in_rules.append(Cause("InternalError", _NO_RULES_HERE, f"{path}.{_RULES}"))
+            return
         for index, (declared, problem) in enumerate(zip(schema.raw[_RULES], problems, strict=True)):
             at = f"{path}.{_RULES}[{index}]"
             if problem is not None:
@@ -180,9 +215,9 @@ def _keyword_problems(raw: Mapping[str, Any], path: str, place: _Place) -> Itera
         yield causes.not_supported(f"{path}.type", type_, _TYPES)
     if raw.get("default") is not None and place.no_defaults:
         yield causes.forbidden(f"{path}.default", f"must not be set {place.no_defaults}")
-    for keyword in _UNSUPPORTED:
+    for keyword, name in _UNSUPPORTED.items():
         if raw.get(keyword):
-            yield causes.forbidden(f"{path}.{keyword}", f"{keyword} is not supported")
+            yield causes.forbidden(f"{path}.{name}", f"{name} is not supported")
     if type_ == "null":
         yield causes.forbidden(f"{path}.type", "type cannot be set to null, use nullable as an alternative")
     if isinstance(raw.get("items"), list):
