@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory.apply import FieldManager
+from disvc.testing.memory.apply.scale import SCALE_FIELDS, ScaleEntries
 
 if TYPE_CHECKING:
     from disvc.testing.memory.registry import Registry
@@ -28,6 +29,8 @@ class FieldManagers:
     def of(self, call: Call) -> FieldManager:
         """Return the field manager of the resource, or of its subresource, that a call addresses."""
         resource, subresource = call.resource, call.subresource
+        if subresource == "scale":
+            return SCALE_FIELDS
         path = (resource.group, resource.version, resource.plural, subresource)
         known = self._made.get(path)
         if known is not None and known[0] is resource:
@@ -35,6 +38,12 @@ class FieldManagers:
         manager = self._make(resource, subresource)
         self._made[path] = resource, manager
         return manager
+
+    def entries_of_scale(self, resource: ResourceType) -> ScaleEntries:
+        """Return what takes managedFields from the objects of a kind to their Scales and back."""
+        versions = self._registry.versions_of(resource)
+        paths = {other.api_version: other.scale.spec_replicas if other.scale else "" for other in versions}
+        return ScaleEntries(paths, resource.api_version)
 
     def _make(self, resource: ResourceType, subresource: str) -> FieldManager:
         schemas = {other.api_version: other.schema for other in self._registry.versions_of(resource)}

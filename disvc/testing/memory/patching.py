@@ -43,15 +43,15 @@ def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: 
     kind = decoding.media_type(call)
     if kind not in supported:
         raise errors.unsupported_patch_type(supported if call.resource.is_custom else ())
+    if call.subresource == "scale":
+        call = replace(call, resource=SCALE)
     if kind == decoding.APPLY_PATCH:
         return _apply(call, options, manager, now)
     patch, mistakes = _read(call, options, kind)
 
     def change(old: Value | None) -> Value:
         assert old is not None
-        patched: Value = _patched(call, kind, old, patch)
-        shape = replace(call, resource=SCALE) if call.subresource == "scale" else call
-        return _checked(call, _known(shape, options, patched, mistakes))
+        return _checked(call, _known(call, options, _patched(call, kind, old, patch), mistakes))
 
     return change
 

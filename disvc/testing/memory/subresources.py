@@ -9,12 +9,15 @@ from disvc.testing.memory import causes, decoding, errors
 from disvc.testing.memory.builtin.scale import SCALE
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from disvc.testing.memory.apply.scale import ScaleEntries
     from disvc.testing.memory.requests import Call
     from disvc.testing.memory.resource import ResourceType
 
     Value = dict[str, Any]
 
-__all__ = ["read_scale", "scale_of", "scaled", "with_status"]
+__all__ = ["read_scale", "rescaled", "scale_of", "scaled", "with_status"]
 
 _SCALE_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
@@ -79,6 +82,17 @@ def scaled(resource: ResourceType, old: Value, scale: Value) -> Value:
         raise errors.conflict(resource, name, why)
     obj = {**old, "metadata": {**old["metadata"], "resourceVersion": version}}
     _put(obj, resource.scale.spec_replicas.split("."), replicas)
+    return obj
+
+
+def rescaled(call: Call, old: Value, entries: ScaleEntries, change: Callable[[Value], Value]) -> Value:
+    """Return the object that a change of its Scale makes of it, managedFields included. Raises `Refused`."""
+    managed = old["metadata"].get("managedFields")
+    scale = scale_of(call.resource, old)
+    scale["metadata"]["managedFields"] = entries.of_scale(managed)
+    changed = change(scale)
+    obj = scaled(call.resource, old, changed)
+    obj["metadata"]["managedFields"] = entries.of_object(managed, changed["metadata"].get("managedFields"))
     return obj
 
 

@@ -19,7 +19,7 @@ from disvc.testing.memory.options import WriteOptions
 from disvc.testing.memory.patching import patch_change
 from disvc.testing.memory.requests import Call, Request
 from disvc.testing.memory.store import Version
-from disvc.testing.memory.subresources import read_scale, scale_of, scaled, with_status
+from disvc.testing.memory.subresources import read_scale, rescaled, scale_of, with_status
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,11 +74,9 @@ class Writer:
         """Replace an object, its status, or its scale, by that of the body."""
         options = WriteOptions.read(call.request.query, "UpdateOptions")
         if call.subresource == "scale":
-            scale = read_scale(call, options.validation)
-            decoding.check_namespace(call, scale)
-            decoding.check_name(call, scale)
-            return await self._write(call, options, lambda old: self._rescaled(call, options, old, scale))
-        given = decoding.read_object(call, options.validation)
+            given = read_scale(call, options.validation)
+        else:
+            given = decoding.read_object(call, options.validation)
         decoding.check_namespace(call, given)
         decoding.check_name(call, given)
 
@@ -86,6 +84,8 @@ class Writer:
             uid = given["metadata"].get("uid")
             if old is not None and uid and uid != old["metadata"]["uid"]:
                 raise errors.conflict(call.resource, call.name, _other_uid(call, uid, old["metadata"]["uid"]))
+            if call.subresource == "scale":
+                return self._rescaled(call, old, lambda scale: self._managed(call, options, scale, given))
             return self._managed(call, options, old, self._tidied(call, copied(given)))
 
         return await self._write(call, options, replace, creates=call.resource.allows_create_on_update)
@@ -99,11 +99,11 @@ class Writer:
         patched = patch_change(call, options, manager, self._environment.clock.now)
 
         def change(old: Value | None) -> Value:
-            if call.subresource == "scale" and old is not None:
-                return self._rescaled(call, options, old, patched(scale_of(call.resource, old)))
-            obj = self._tidied(call, patched(old))
+            obj = patched(old) if call.subresource == "scale" else self._tidied(call, patched(old))
             return obj if is_apply else self._managed(call, options, old, obj)
 
+        if call.subresource == "scale":
+            return await self._write(call, options, lambda old: self._rescaled(call, old, change))
         creates = is_apply and (not call.subresource or call.resource.allows_create_on_update)
         return await self._write(call, options, change, creates=creates)
 
@@ -145,9 +145,9 @@ class Writer:
         name = manager_name(call, options.manager)
         return self._managers.of(call).update(old, obj, name, self._environment.clock.now())
 
-    def _rescaled(self, call: Call, options: WriteOptions, old: Value | None, scale: Value) -> Value:
+    def _rescaled(self, call: Call, old: Value | None, change: Callable[[Value], Value]) -> Value:
         assert old is not None
-        return self._managed(call, options, old, scaled(call.resource, old, scale))
+        return rescaled(call, old, self._managers.entries_of_scale(call.resource), change)
 
     async def _create(self, call: Call, options: WriteOptions, given: Value) -> Version:
         """Store a new object, under a name made from generateName where it has none."""
