@@ -10,8 +10,10 @@ from disvc.testing.memory.apply.fieldset import FieldSet
 from disvc.testing.memory.apply.values import ABSENT, as_list, as_map, element_of, equal
 
 if TYPE_CHECKING:
-    from disvc.testing.memory.apply.elements import Element, Path
-    from disvc.testing.memory.apply.types import List, Map, Type
+    from collections.abc import Iterable
+
+    from disvc.testing.memory.apply.elements import Element
+    from disvc.testing.memory.apply.types import List, Map, Shape, Type
 
 __all__ = ["Comparison", "compare"]
 
@@ -29,6 +31,21 @@ class Comparison:
         parts = (self.removed, self.modified, self.added)
         return Comparison(*(part.without(ignored) for part in parts)) if ignored else self
 
+    def note(self, element: Element, old: object, new: object) -> None:
+        """Add a value that is taken as a whole, if it is not the same."""
+        if old is ABSENT:
+            self.added.members.add(element)
+        elif new is ABSENT:
+            self.removed.members.add(element)
+        elif not equal(old, new):
+            self.modified.members.add(element)
+
+    def put(self, element: Element, below: Comparison) -> None:
+        """Add what has changed below an element."""
+        self.removed.put(element, below.removed)
+        self.modified.put(element, below.modified)
+        self.added.put(element, below.added)
+
     @property
     def set(self) -> FieldSet:
         """Return the paths that the new object sets: the added and the modified ones."""
@@ -37,70 +54,80 @@ class Comparison:
 
 def compare(type_: Type, old: object, new: object) -> Comparison:
     """Return what has changed from `old` to `new`, which are valid."""
-    comparison = Comparison()
-    _Walk(comparison).node(type_, (), old, new)
-    return comparison
+    found = Comparison()
+    for shape in _shapes(type_, old, new):
+        _compare_as(shape, found, type_, old, new)
+    return found
 
 
-class _Walk:
-    def __init__(self, comparison: Comparison) -> None:
-        self._found = comparison
+def _shapes(type_: Type, old: Any, new: Any) -> Iterable[Shape]:
+    """Return as what two values are to be compared; the last one says whether they are a leaf."""
+    if new is ABSENT:
+        return (type_.shape(old),)
+    shape = type_.shape(new)
+    if old is ABSENT or not type_.is_open or (before := type_.shape(old)) == shape:
+        return (shape,)
+    return (before, shape)
 
-    def node(self, type_: Type, path: Path, old: Any, new: Any) -> None:
-        """Compare what stands at a path in both objects, ABSENT where nothing does."""
-        if old is new:
-            return
-        shape = type_.shape(old if new is ABSENT else new)
-        if old is not ABSENT and new is not ABSENT and type_.is_open and (before := type_.shape(old)) != shape:
-            self._as(before, type_, path, old, new)
-        is_leaf = self._as(shape, type_, path, old, new)
-        if not is_leaf and old is ABSENT:
-            self._found.added.insert(path)
-        elif not is_leaf and new is ABSENT:
-            self._found.removed.insert(path)
 
-    def _as(self, shape: str, type_: Type, path: Path, old: Any, new: Any) -> bool:
-        """Compare as a map, a list or a scalar; tell whether it was taken as a whole."""
-        if shape == "map" and (map_ := type_.map) and not map_.is_atomic and (as_map(old) or as_map(new)):
-            self._maps(map_, path, as_map(old), as_map(new))
-            return False
-        if shape == "list" and (list_ := type_.list) and not list_.is_atomic and (as_list(old) or as_list(new)):
-            self._lists(list_, path, as_list(old), as_list(new))
-            return False
-        if old is ABSENT:
-            self._found.added.insert(path)
-        elif new is ABSENT:
-            self._found.removed.insert(path)
-        elif not equal(old, new):
-            self._found.modified.insert(path)
-        return True
-
-    def _maps(self, map_: Map, path: Path, old: dict[str, Any], new: dict[str, Any]) -> None:
-        for name in old.keys() | new.keys():
-            type_ = map_.type_of(name)
-            assert type_ is not None, f"{name} was found undeclared by validation"
-            self.node(type_, (*path, elements.field(name)), old.get(name, ABSENT), new.get(name, ABSENT))
-
-    def _lists(self, list_: List, path: Path, old: list[Any], new: list[Any]) -> None:
-        before, after = _by_element(list_, old), _by_element(list_, new)
-        for element in before.keys() | after.keys():
-            self._items(list_, (*path, element), before.get(element, []), after.get(element, []))
-
-    def _items(self, list_: List, path: Path, old: list[Any], new: list[Any]) -> None:
-        """Compare the items that are one element; duplicates are taken as a whole."""
-        if len(old) > 1 and len(new) > 1:
-            if not equal(old, new):
-                self._found.modified.insert(path)
-        elif len(old) > 1:
-            if new:
-                self.node(list_.item, path, ABSENT, new[0])
-            self._found.removed.insert(path)
-        elif len(new) > 1:
-            if old:
-                self.node(list_.item, path, old[0], ABSENT)
-            self._found.added.insert(path)
+def _compare_node(found: Comparison, element: Element, type_: Type, old: Any, new: Any) -> None:
+    """Compare what two objects have at an element, ABSENT where one has nothing."""
+    if old is new:
+        return
+    is_leaf = False
+    for shape in _shapes(type_, old, new):
+        below = Comparison()
+        is_leaf = not _compare_as(shape, below, type_, old, new)
+        if is_leaf:
+            found.note(element, old, new)
         else:
-            self.node(list_.item, path, old[0] if old else ABSENT, new[0] if new else ABSENT)
+            found.put(element, below)
+    if not is_leaf and (old is ABSENT or new is ABSENT):
+        found.note(element, old, new)
+
+
+def _compare_as(shape: Shape, found: Comparison, type_: Type, old: Any, new: Any) -> bool:
+    """Compare the contents of two maps or lists; return False if they are taken as a whole."""
+    if shape == "map" and (map_ := type_.map) and not map_.is_atomic:
+        before, after = as_map(old), as_map(new)
+        if before or after:
+            _compare_maps(found, map_, before, after)
+            return True
+    elif shape == "list" and (list_ := type_.list) and not list_.is_atomic:
+        first, second = as_list(old), as_list(new)
+        if first or second:
+            _compare_lists(found, list_, first, second)
+            return True
+    return False
+
+
+def _compare_maps(found: Comparison, map_: Map, old: dict[str, Any], new: dict[str, Any]) -> None:
+    for name in old.keys() | new.keys():
+        type_ = map_.type_of(name)
+        assert type_ is not None, f"{name} was found undeclared by validation"
+        _compare_node(found, elements.field(name), type_, old.get(name, ABSENT), new.get(name, ABSENT))
+
+
+def _compare_lists(found: Comparison, list_: List, old: list[Any], new: list[Any]) -> None:
+    before, after = _by_element(list_, old), _by_element(list_, new)
+    for element in before.keys() | after.keys():
+        _compare_items(found, element, list_.item, before.get(element, []), after.get(element, []))
+
+
+def _compare_items(found: Comparison, element: Element, type_: Type, old: list[Any], new: list[Any]) -> None:
+    """Compare the items that are one element; duplicates are taken as a whole."""
+    if len(old) > 1 and len(new) > 1:
+        found.note(element, old, new)
+    elif len(old) > 1:
+        if new:
+            _compare_node(found, element, type_, ABSENT, new[0])
+        found.removed.members.add(element)
+    elif len(new) > 1:
+        if old:
+            _compare_node(found, element, type_, old[0], ABSENT)
+        found.added.members.add(element)
+    else:
+        _compare_node(found, element, type_, old[0] if old else ABSENT, new[0] if new else ABSENT)
 
 
 def _by_element(list_: List, items: list[Any]) -> dict[Element, list[Any]]:

@@ -12,7 +12,6 @@ from disvc.testing.memory.apply.fieldset import FieldSet
 from disvc.testing.memory.apply.values import as_list, as_map, element_of
 
 if TYPE_CHECKING:
-    from disvc.testing.memory.apply.elements import Path
     from disvc.testing.memory.apply.types import List, Map, Type
 
 __all__ = ["fields_of", "remove"]
@@ -20,38 +19,42 @@ __all__ = ["fields_of", "remove"]
 
 def fields_of(type_: Type, value: object) -> FieldSet:
     """Return the set of all leaves and items of a valid value."""
+    found = _fields(type_, value)
+    return FieldSet() if found is None else found
+
+
+def _fields(type_: Type, value: object) -> FieldSet | None:
+    """Return the set of what is below a value, None where the value is a leaf."""
+    shape = type_.shape(value)
+    if shape == "map" and (map_ := type_.map) and not map_.is_atomic:
+        return _fields_of_map(map_, as_map(value))
+    if shape == "list" and (list_ := type_.list) and not list_.is_atomic:
+        return _fields_of_list(list_, as_list(value))
+    return None
+
+
+def _fields_of_map(map_: Map, value: dict[str, Any]) -> FieldSet:
     found = FieldSet()
-    _collect(found, type_, (), value)
+    for name, inner in value.items():
+        type_ = map_.type_of(name)
+        assert type_ is not None, f"{name} was found undeclared by validation"
+        element = elements.field(name)
+        below = _fields(type_, inner)
+        if below is None or inner is None or inner == {} or name not in map_.fields:
+            found.members.add(element)
+        if below is not None:
+            found.put(element, below)
     return found
 
 
-def _collect(found: FieldSet, type_: Type, path: Path, value: object) -> None:
-    shape = type_.shape(value)
-    if shape == "map" and (map_ := type_.map) and not map_.is_atomic:
-        _collect_map(found, map_, path, as_map(value))
-    elif shape == "list" and (list_ := type_.list) and not list_.is_atomic:
-        _collect_list(found, list_, path, as_list(value))
-    else:
-        found.insert(path)
-
-
-def _collect_map(found: FieldSet, map_: Map, path: Path, value: dict[str, Any]) -> None:
-    for name, below in value.items():
-        type_ = map_.type_of(name)
-        assert type_ is not None, f"{name} was found undeclared by validation"
-        here = (*path, elements.field(name))
-        _collect(found, type_, here, below)
-        if below is None or below == {} or name not in map_.fields:
-            found.insert(here)
-
-
-def _collect_list(found: FieldSet, list_: List, path: Path, items: list[Any]) -> None:
+def _fields_of_list(list_: List, items: list[Any]) -> FieldSet:
+    found = FieldSet()
     of = [element_of(list_, item) for item in items]
+    found.members.update(of)
     for element, item in zip(of, items, strict=True):
-        here = (*path, element)
-        if of.count(element) == 1:  # duplicates are one field
-            _collect(found, list_.item, here, item)
-        found.insert(here)
+        if of.count(element) == 1 and (below := _fields(list_.item, item)) is not None:  # duplicates are one field
+            found.put(element, below)
+    return found
 
 
 def remove(type_: Type, value: Any, fields: FieldSet) -> Any:

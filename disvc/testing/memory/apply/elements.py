@@ -8,6 +8,7 @@ two ways: in fieldsV1 (`f:spec`, `k:{"port":80}`, `v:"a"`, `i:0`) and for people
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory.go_text import json_text, plain, quote
@@ -20,6 +21,7 @@ __all__ = ["Element", "Path", "dump", "field", "index", "is_field", "is_keys", "
 Element = tuple[int, Any]
 Path = tuple[Element, ...]
 
+_CACHED: Final = 4096
 _FIELD: Final = 0
 _KEYS: Final = 1
 _VALUE: Final = 2
@@ -61,6 +63,7 @@ def is_keys(element: Element) -> bool:
     return element[0] == _KEYS
 
 
+@lru_cache(maxsize=_CACHED)
 def dump(element: Element) -> str:
     """Write an element as a name in fieldsV1."""
     kind, content = element
@@ -73,6 +76,7 @@ def dump(element: Element) -> str:
     return f"i:{content}"
 
 
+@lru_cache(maxsize=_CACHED)
 def load(name: str) -> Element | None:
     """Read an element from a name in fieldsV1; None for a kind that is unknown.
 

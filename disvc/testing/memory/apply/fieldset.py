@@ -53,8 +53,7 @@ class FieldSet:
             child = cls.load(below)
             if "." in below or not child:
                 made.members.add(element)
-            if child:
-                made.children[element] = child
+            made.put(element, child)
         return made
 
     def dump(self) -> dict[str, Any]:
@@ -78,8 +77,14 @@ class FieldSet:
             node = child
         node.members.add(path[-1])
 
+    def put(self, element: Element, below: FieldSet) -> None:
+        """Add what is below an element; a node without members is never kept."""
+        if below:
+            known = self.children.get(element)
+            self.children[element] = below if known is None else known | below
+
     def __bool__(self) -> bool:
-        return bool(self.members) or any(self.children.values())
+        return bool(self.members or self.children)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, FieldSet) and set(self) == set(other)

@@ -59,11 +59,11 @@ class Ownership:
         managers = self._known(managers)
         type_ = self._types[self._version]
         last = managers.get(manager)
-        managers[manager] = Entry(
-            self._version, fields_of(type_, applied).without(self._ignored), last.time if last else None
-        )
-        merged = merge(type_, live, applied)
-        new = self._prune(merged, last, managers) if last and last.fields else merged
+        fields = fields_of(type_, applied).without(self._ignored)
+        managers[manager] = Entry(self._version, fields, last.time if last else None)
+        new = merge(type_, live, applied)
+        if last and (last.api_version != self._version or last.fields - fields):
+            new = self._prune(new, last, managers)
         managers, _ = self._after(live, new, managers, manager, force=force)
         return new, managers
 

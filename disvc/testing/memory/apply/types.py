@@ -16,10 +16,18 @@ from disvc.testing.memory.schema import Schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["List", "Map", "Type", "type_of"]
+__all__ = ["List", "Map", "Shape", "Type", "type_of"]
 
 Scalar = Literal["numeric", "string", "boolean", "untyped"]
 Shape = Literal["map", "scalar", "list"]
+_SHAPES: Final[Mapping[type, Shape]] = {
+    str: "scalar",
+    bool: "scalar",
+    int: "scalar",
+    float: "scalar",
+    list: "list",
+    dict: "map",
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,16 +124,12 @@ class Type:
 
     def shape(self, value: object) -> Shape:
         """Return what a value is here; where it says nothing itself (null) or does not fit, what comes first."""
-        match value:
-            case str() | bool() | int() | float() if self.scalar:
-                return "scalar"
-            case list() if self.list:
-                return "list"
-            case dict() if self.map:
-                return "map"
+        shape = _SHAPES.get(type(value))
+        if shape is not None and getattr(self, shape) is not None:
+            return shape
         return "map" if self.map else "scalar" if self.scalar else "list"
 
-    @property
+    @cached_property
     def is_open(self) -> bool:
         """Tell whether more than one shape may stand here."""
         return (self.scalar, self.list, self.map).count(None) < len(("list", "map"))

@@ -9,10 +9,12 @@ from disvc.testing.memory.apply.values import InvalidItemError, element_of
 from disvc.testing.memory.go_text import plain, syntax, type_name
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Sequence
 
     from disvc.testing.memory.apply.elements import Element, Path
     from disvc.testing.memory.apply.types import List, Map, Scalar, Type
+
+    Misfit = tuple[Path, str]
 
 __all__ = ["validate"]
 
@@ -26,52 +28,52 @@ def validate(type_: Type, value: object, *, allow_duplicates: bool = False) -> s
         allow_duplicates: whether items of a set or of a list of type map may be there more than once.
 
     """
-    found = list(_Walk(allow_duplicates).errors(type_, (), value))
+    found = [_told(path, error) for path, error in _Walk(allow_duplicates).errors(type_, value)]
     return "\n  ".join(["errors:", *found]) if len(found) > 1 else "".join(found)
+
+
+def _told(path: Path, error: str) -> str:
+    return f"{elements.text(path)}: {error}" if path else error
 
 
 class _Walk:
     def __init__(self, allow_duplicates: bool) -> None:
         self._allow_duplicates = allow_duplicates
 
-    def errors(self, type_: Type, path: Path, value: object) -> Iterator[str]:
-        """Yield what is wrong with the value at a path."""
+    def errors(self, type_: Type, value: object) -> Sequence[Misfit]:
+        """Return what is wrong with a value, by paths from there."""
         if value is None:
-            return
+            return ()
         shape = type_.shape(value)
         if shape == "map" and isinstance(value, dict) and type_.map:
-            yield from self._map(type_.map, path, value)
-        elif shape == "list" and isinstance(value, list) and type_.list:
-            yield from self._list(type_.list, path, value)
-        elif shape != "scalar":
-            yield _at(path, f"expected {shape}, got &{{{plain(value)}}}")
-        elif type_.scalar and (error := _misfit(type_.scalar, value)):
-            yield _at(path, error)
+            return self._map(type_.map, value)
+        if shape == "list" and isinstance(value, list) and type_.list:
+            return self._list(type_.list, value)
+        error = _misfit(type_.scalar, value) if type_.scalar else f"expected {shape}, got &{{{plain(value)}}}"
+        return [((), error)] if error else ()
 
-    def _map(self, map_: Map, path: Path, value: dict[str, Any]) -> Iterator[str]:
+    def _map(self, map_: Map, value: dict[str, Any]) -> list[Misfit]:
+        found: list[Misfit] = []
         for name, below in value.items():
-            here = (*path, elements.field(name))
             if (type_ := map_.type_of(name)) is None:
-                yield _at(here, "field not declared in schema")
-                return
-            yield from self.errors(type_, here, below)
+                return [*found, ((elements.field(name),), "field not declared in schema")]
+            if errors := self.errors(type_, below):
+                found += (((elements.field(name), *path), error) for path, error in errors)
+        return found
 
-    def _list(self, list_: List, path: Path, items: list[Any]) -> Iterator[str]:
+    def _list(self, list_: List, items: list[Any]) -> list[Misfit]:
+        found: list[Misfit] = []
         seen: set[Element] = set()
         for place, item in enumerate(items):
             try:
                 element = elements.index(place) if list_.is_atomic else element_of(list_, item)
             except InvalidItemError as error:
-                yield _at(path, f"element {place}: {error}")
-                return
+                return [*found, ((), f"element {place}: {error}")]
             if element in seen and not self._allow_duplicates:
-                yield _at(path, f"duplicate entries for key {elements.text([element])}")
+                found.append(((), f"duplicate entries for key {elements.text([element])}"))
             seen.add(element)
-            yield from self.errors(list_.item, (*path, element), item)
-
-
-def _at(path: Path, error: str) -> str:
-    return f"{elements.text(path)}: {error}" if path else error
+            found += (((element, *path), error) for path, error in self.errors(list_.item, item))
+        return found
 
 
 def _misfit(kind: Scalar, value: object) -> str:

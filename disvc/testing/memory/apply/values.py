@@ -22,14 +22,16 @@ class InvalidItemError(Exception):
 
 def equal(one: object, other: object) -> bool:
     """Tell whether two JSON values are the same; true is not 1, and 1 is 1.0."""
-    match one, other:
-        case dict(), dict():
-            return one.keys() == other.keys() and all(equal(value, other[name]) for name, value in one.items())
-        case list(), list():
-            return len(one) == len(other) and all(map(equal, one, other))
-        case (bool(), _) | (_, bool()):
-            return one is other
-    return one == other
+    return one == other and _same_types(one, other)
+
+
+def _same_types(one: object, other: object) -> bool:
+    """Tell whether of two values that Python takes for the same none has a boolean where the other has a number."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        return all(_same_types(value, other[name]) for name, value in one.items())
+    if isinstance(one, list) and isinstance(other, list):
+        return all(map(_same_types, one, other))
+    return isinstance(one, bool) == isinstance(other, bool)
 
 
 def as_map(value: object) -> dict[str, Any]:
