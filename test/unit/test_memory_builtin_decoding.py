@@ -108,7 +108,12 @@ def test_a_value_of_a_wrong_type_is_a_bad_request_in_go_s_words(spec: object, me
         ("", "Event", {"lastTimestamp": "now"}, 'parsing time "now" as "2006-01-02T15:04:05Z07:00": cannot parse'),
         ("", "ResourceQuota", {"spec": {"hard": {"cpu": "1mm"}}}, "unable to parse quantity's suffix"),
         ("", "ResourceQuota", {"spec": {"hard": {"cpu": "x"}}}, "quantities must match the regular expression"),
-        ("", "Service", {"spec": {"ports": [{"targetPort": True}]}}, "bool into Go value of type int32"),
+        (
+            "",
+            "Service",
+            {"spec": {"ports": [{"targetPort": True}]}},
+            "bool into Go struct field ServicePort.spec.ports.targetPort of type int32",
+        ),
     ],
 )
 def test_what_cannot_be_parsed_is_a_bad_request(group: str, kind: str, value: Value, message: str) -> None:

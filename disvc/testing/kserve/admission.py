@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Final
 
 from disvc.testing.kserve.crd import spec_schema
 from disvc.testing.kserve.go_types import round_trip
-from disvc.testing.kserve.quantity import canonical
 from disvc.testing.kserve.resources import (
     AUTOSCALER_CLASS,
     DEPLOYMENT_MODE,
@@ -21,6 +20,7 @@ from disvc.testing.kserve.resources import (
     STORAGE_INITIALIZER,
 )
 from disvc.testing.kserve.storage import needs_initializer
+from disvc.testing.quantity import canonical
 
 if TYPE_CHECKING:
     from disvc.testing.kserve.resources import Value

@@ -84,7 +84,9 @@ class _Table:
         return self._table(metadata, [self._row(obj, now) for obj in items])
 
     def _of_watch(self, obj: Value, row: Value) -> Value:
-        table = self._table({"resourceVersion": obj["metadata"]["resourceVersion"]}, [row])
+        # What a dry run would have created has no version.
+        metadata = {name: obj["metadata"][name] for name in ("resourceVersion",) if name in obj["metadata"]}
+        table = self._table(metadata, [row])
         self._definitions = None  # what the columns are is said only once
         return table
 

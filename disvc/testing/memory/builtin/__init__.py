@@ -4,7 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from disvc.testing.memory.builtin import apps, batch, core, networking, others
+from disvc.testing.memory.builtin import (
+    admissionregistration,
+    apiextensions,
+    apps,
+    autoscaling,
+    batch,
+    classes,
+    coordination,
+    core,
+    discovery,
+    events,
+    networking,
+    policy,
+    rbac,
+)
 
 if TYPE_CHECKING:
     from disvc.testing.memory.resource import ResourceType
@@ -13,8 +27,16 @@ __all__ = ["TYPES"]
 
 TYPES: Final[tuple[ResourceType, ...]] = (
     *core.TYPES,
+    *events.TYPES,
     *apps.TYPES,
     *batch.TYPES,
     *networking.TYPES,
-    *others.TYPES,
+    *discovery.TYPES,
+    *coordination.TYPES,
+    *autoscaling.TYPES,
+    *policy.TYPES,
+    *rbac.TYPES,
+    *admissionregistration.TYPES,
+    *apiextensions.TYPES,
+    *classes.TYPES,
 )

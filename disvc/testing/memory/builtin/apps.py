@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.testing.memory.builtin.columns import workloads as columns
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind, spec
 from disvc.testing.memory.builtin.validation.fields import immutable, shown_selector
 from disvc.testing.memory.builtin.validation.workloads import (
@@ -108,6 +109,7 @@ TYPES: Final = (
         categories=("all",),
         scale=_SCALE,
         generation_follows=_spec_and_annotations,
+        columns=columns.DEPLOYMENT,
     ),
     kind(
         "apps",
@@ -119,6 +121,7 @@ TYPES: Final = (
         categories=("all",),
         scale=_SCALE,
         generation_follows=spec,
+        columns=columns.REPLICA_SET,
     ),
     kind(
         "apps",
@@ -131,6 +134,7 @@ TYPES: Final = (
         scale=_SCALE,
         generation_follows=spec,
         check_name=dns_label,
+        columns=columns.STATEFUL_SET,
     ),
     kind(
         "apps",
@@ -141,6 +145,14 @@ TYPES: Final = (
         short_names=("ds",),
         categories=("all",),
         generation_follows=spec,
+        columns=columns.DAEMON_SET,
     ),
-    kind("apps", "v1", "ControllerRevision", "controllerrevisions", _ControllerRevision),
+    kind(
+        "apps",
+        "v1",
+        "ControllerRevision",
+        "controllerrevisions",
+        _ControllerRevision,
+        columns=columns.CONTROLLER_REVISION,
+    ),
 )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.testing.memory.builtin import selectable
+from disvc.testing.memory.builtin.columns import core as columns
+from disvc.testing.memory.builtin.columns.pods import POD
 from disvc.testing.memory.builtin.pod import PodStrategy, grace_period
 from disvc.testing.memory.builtin.service import ServiceStrategy
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind, spec
@@ -110,6 +113,8 @@ TYPES: Final = (
         short_names=("ns",),
         check_name=dns_label,
         verbs=ALL_VERBS - {"deletecollection"},
+        columns=columns.NAMESPACE,
+        selectable_fields=selectable.NAMESPACE,
     ),
     kind(
         "",
@@ -122,6 +127,8 @@ TYPES: Final = (
         generation_follows=spec,
         answers_deleted_object=True,
         grace_period=grace_period,
+        columns=POD,
+        selectable_fields=selectable.POD,
     ),
     kind(
         "",
@@ -134,13 +141,57 @@ TYPES: Final = (
         check_name=dns_label,
         allows_create_on_update=True,
         answers_deleted_object=True,
+        columns=columns.SERVICE,
+        selectable_fields=selectable.SERVICE,
     ),
-    kind("", "v1", "Endpoints", "endpoints", _Endpoints, short_names=("ep",), allows_create_on_update=True),
-    kind("", "v1", "ConfigMap", "configmaps", _ConfigMap, short_names=("cm",)),
-    kind("", "v1", "Secret", "secrets", _Secret),
-    kind("", "v1", "ServiceAccount", "serviceaccounts", short_names=("sa",), answers_deleted_object=True),
-    kind("", "v1", "Event", "events", short_names=("ev",), allows_create_on_update=True),
-    kind("", "v1", "Node", "nodes", _Node, namespaced=False, short_names=("no",)),
+    kind(
+        "",
+        "v1",
+        "Endpoints",
+        "endpoints",
+        _Endpoints,
+        short_names=("ep",),
+        allows_create_on_update=True,
+        columns=columns.ENDPOINTS,
+    ),
+    kind(
+        "",
+        "v1",
+        "ConfigMap",
+        "configmaps",
+        _ConfigMap,
+        short_names=("cm",),
+        columns=columns.CONFIG_MAP,
+    ),
+    kind(
+        "",
+        "v1",
+        "Secret",
+        "secrets",
+        _Secret,
+        columns=columns.SECRET,
+        selectable_fields=selectable.SECRET,
+    ),
+    kind(
+        "",
+        "v1",
+        "ServiceAccount",
+        "serviceaccounts",
+        short_names=("sa",),
+        answers_deleted_object=True,
+        columns=columns.SERVICE_ACCOUNT,
+    ),
+    kind(
+        "",
+        "v1",
+        "Node",
+        "nodes",
+        _Node,
+        namespaced=False,
+        short_names=("no",),
+        columns=columns.NODE,
+        selectable_fields=selectable.NODE,
+    ),
     kind(
         "",
         "v1",
@@ -149,6 +200,7 @@ TYPES: Final = (
         _PersistentVolumeClaim,
         short_names=("pvc",),
         answers_deleted_object=True,
+        columns=columns.PERSISTENT_VOLUME_CLAIM,
     ),
     kind(
         "",
@@ -158,6 +210,16 @@ TYPES: Final = (
         _ResourceQuota,
         short_names=("quota",),
         answers_deleted_object=True,
+        columns=columns.RESOURCE_QUOTA,
     ),
-    kind("", "v1", "LimitRange", "limitranges", _LimitRange, short_names=("limits",), allows_create_on_update=True),
+    kind(
+        "",
+        "v1",
+        "LimitRange",
+        "limitranges",
+        _LimitRange,
+        short_names=("limits",),
+        allows_create_on_update=True,
+        columns=columns.LIMIT_RANGE,
+    ),
 )

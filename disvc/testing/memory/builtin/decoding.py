@@ -14,7 +14,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from disvc.testing.memory.builtin import gotypes
-from disvc.testing.memory.builtin.scalars import SELF_DECODING, WrongTypeError, decode_bytes
+from disvc.testing.memory.builtin.scalars import SELF_DECODING, WrongTypeError, decode_bytes, decode_quantity
 from disvc.testing.memory.errors import Refused
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ __all__ = ["Unreadable", "decoder", "read", "zero"]
 
 _INTEGERS: Final = {"int32": range(-(2**31), 2**31), "int64": range(-(2**63), 2**63)}
 _SCHEMA_OR: Final = re.compile(r"(.*\.JSONSchemaProps)Or(Array|Bool|StringArray)")
+_RESOURCES: Final = "v1.ResourceList"
 _NEVER_EMPTY: Final = frozenset({"pointer", "struct"})
 
 
@@ -170,10 +171,18 @@ class _Reading:
     def _map(self, value: object, type_: Type) -> object:
         if not isinstance(value, dict):
             raise self._wrong(value, type_.name)
+        if type_.name == _RESOURCES:
+            return {name: self._quantity(amount) for name, amount in value.items()} or None
         element = _element(type_)
         return {
             key: zero(element) if item is None else self.value(item, element) for key, item in value.items()
         } or None
+
+    def _quantity(self, amount: object) -> str:
+        try:
+            return "0" if amount is None else decode_quantity(amount, is_of_resource=True)
+        except ValueError as error:
+            raise Unreadable(str(error)) from error
 
     def _scalar(self, value: object, type_: Type) -> object:
         match value:
@@ -206,7 +215,7 @@ class _Reading:
         try:
             return SELF_DECODING[type_.definition](value)
         except WrongTypeError as error:
-            raise Unreadable(f"json: cannot unmarshal {_json_type(value)} into Go value of type {error}") from error
+            raise self._wrong(value, str(error)) from error
         except ValueError as error:
             raise Unreadable(str(error)) from error
 

@@ -6,7 +6,8 @@ They have what clients see: descriptions, types, how lists merge. What only Go's
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -27,7 +28,11 @@ _KINDS: Final = "x-kubernetes-group-version-kind"
 @cache
 def definitions() -> Mapping[str, Any]:
     """Return all definitions by name, as in `io.k8s.api.core.v1.Pod`."""
-    folder = resources.files("kubernetes_validate") / "kubernetes-json-schema" / f"{VERSION}-local"
+    # The package is a folder of files for us; importing it takes longer than all else here.
+    package = find_spec("kubernetes_validate")
+    if package is None or not package.submodule_search_locations:
+        raise ModuleNotFoundError("the definitions of the built-in kinds: install kubernetes-validate (disvc[testing])")
+    folder = Path(package.submodule_search_locations[0]) / "kubernetes-json-schema" / f"{VERSION}-local"
     found: Mapping[str, Any] = msgspec.json.decode((folder / "_definitions.json").read_bytes())["$defs"]
     return _amended(found)
 

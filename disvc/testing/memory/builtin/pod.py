@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.memory.builtin.quantities import amount
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy
 from disvc.testing.memory.builtin.validation.pods import pod_changes, pod_spec
 from disvc.testing.memory.causes import forbidden, invalid
+from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PodStrategy", "grace_period"]
 
+_PRIORITIES: Final = {"system-node-critical": 2000001000, "system-cluster-critical": 2000000000}
+"""The priorities of the classes that every server has."""
 _TOLERATION_S: Final = 300
 _MEASURED: Final = ("cpu", "memory")
 
@@ -28,15 +30,20 @@ class PodStrategy(BuiltinStrategy):
     def prepare_for_create(self, obj: Value) -> None:
         """Give a Pod its first status, a priority, and tolerations of nodes that are gone for a while."""
         spec = obj["spec"]
-        spec.setdefault("priority", 0)
+        spec.setdefault("priority", _PRIORITIES.get(spec.get("priorityClassName", ""), 0))
         spec.setdefault("preemptionPolicy", "PreemptLowerPriority")
         _tolerate(spec)
         obj["status"] = {"phase": "Pending", "qosClass": _quality_of_service(spec)}
         if spec.get("schedulingGates"):
-            condition = {"type": "PodScheduled", "status": "False", "reason": "SchedulingGated"}
-            message = "Scheduling is blocked due to non-empty scheduling gates"
             obj["status"]["conditions"] = [
-                {**condition, "lastProbeTime": None, "lastTransitionTime": None, "message": message}
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "lastProbeTime": None,
+                    "lastTransitionTime": obj["metadata"].get("creationTimestamp"),
+                    "reason": "SchedulingGated",
+                    "message": "Scheduling is blocked due to non-empty scheduling gates",
+                }
             ]
 
     def prepare_for_update(self, obj: Value, old: Value) -> None:

@@ -10,20 +10,34 @@ import base64
 import binascii
 import re
 from datetime import UTC, datetime
+from decimal import ROUND_CEILING
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.kserve.quantity import canonical
+from disvc.testing.quantity import amount, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["SELF_DECODING", "WrongTypeError", "decode_bytes"]
+__all__ = ["SELF_DECODING", "WrongTypeError", "decode_bytes", "decode_quantity"]
 
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _SCHEMAS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
-_RFC3339: Final = re.compile(
-    r"\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:[.,](?P<fraction>\d+))?(?P<zone>Z|[+-]\d{2}:\d{2})"
+_DATE: Final = (
+    ("2006", r"\d{4}"),
+    ("-", "-"),
+    ("01", "0[1-9]|1[0-2]"),
+    ("-", "-"),
+    ("02", "0[1-9]|[12][0-9]|3[01]"),
+    ("T", "T"),
+    ("15", "[01][0-9]|2[0-3]"),
+    (":", ":"),
+    ("04", "[0-5][0-9]"),
+    (":", ":"),
 )
+"""The parts of a layout of Go's package time, and what each may be."""
+_ZONE: Final = ("Z07:00", r"Z|[+-]\d{2}:\d{2}")
+_SECONDS: Final = (*_DATE, ("05", r"[0-5][0-9](?:[.,]\d+)?"), _ZONE)
+_MICROSECONDS: Final = (*_DATE, ("05", "[0-5][0-9]"), (".000000", r"[.,]\d{6}(?!\d)"), _ZONE)
 _QUANTITY: Final = re.compile(r"[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*")
 _INT32: Final = range(-(2**31), 2**31)
 
@@ -49,29 +63,35 @@ def _corrupt_byte(value: str) -> int:
 
 
 def _time(value: object) -> str:
-    return _moment(value, "seconds").strftime("%Y-%m-%dT%H:%M:%SZ")
+    return _moment(value, _SECONDS).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _micro_time(value: object) -> str:
-    return _moment(value, "microseconds").strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return _moment(value, _MICROSECONDS).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
-def _moment(value: object, layout: str) -> datetime:
+def _moment(value: object, layout: tuple[tuple[str, str], ...]) -> datetime:
     if not isinstance(value, str):
         raise WrongTypeError("string")
-    expected = "2006-01-02T15:04:05Z07:00" if layout == "seconds" else "2006-01-02T15:04:05.000000Z07:00"
-    match = _RFC3339.fullmatch(value)
-    if match is None or (layout == "microseconds" and len(match["fraction"] or "") != len("000000")):
-        raise ValueError(f'parsing time "{value}" as "{expected}": cannot parse "{value}" as "2006"')
+    rest, whole = value, "".join(part for part, _ in layout)
+    for part, pattern in layout:
+        if (match := re.match(pattern, rest)) is None:
+            raise ValueError(f'parsing time "{value}" as "{whole}": cannot parse "{rest}" as "{part}"')
+        rest = rest[match.end() :]
+    if rest:
+        raise ValueError(f'parsing time "{value}": extra text: "{rest}"')
     try:
         return datetime.fromisoformat(value.replace(",", ".")).astimezone(UTC)
     except ValueError:
         raise ValueError(f'parsing time "{value}": day out of range') from None
 
 
-def _quantity(value: object) -> str:
+def decode_quantity(value: object, *, is_of_resource: bool = False) -> str:
+    """Return a quantity in its canonical form; that of a resource is rounded up to thousandths."""
     text = value.strip() if isinstance(value, str) else str(value)
     try:
+        if is_of_resource and (amount(text) * 1000) % 1:
+            return canonical(f"{(amount(text) * 1000).to_integral_value(ROUND_CEILING)}m")
         return canonical(text)
     except ValueError:
         if isinstance(value, str) and _QUANTITY.fullmatch(text):
@@ -96,7 +116,7 @@ SELF_DECODING: Final[Mapping[str, Callable[[Any], object]]] = {
     f"{_META}.Time": _time,
     f"{_META}.MicroTime": _micro_time,
     f"{_META}.FieldsV1": _anything,
-    "io.k8s.apimachinery.pkg.api.resource.Quantity": _quantity,
+    "io.k8s.apimachinery.pkg.api.resource.Quantity": decode_quantity,
     "io.k8s.apimachinery.pkg.util.intstr.IntOrString": _int_or_string,
     "io.k8s.apimachinery.pkg.runtime.RawExtension": _anything,
     f"{_SCHEMAS}.JSON": _anything,

@@ -98,6 +98,7 @@ def _allocate(service: Value) -> None:
     """Give a Service what its type needs and it has not."""
     spec = service["spec"]
     if spec["type"] == "ExternalName":
+        spec.pop("internalTrafficPolicy", None)
         return
     is_headless = spec.get("clusterIP") == "None"
     if not is_headless or spec.get("selector"):

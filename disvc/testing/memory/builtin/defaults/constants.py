@@ -16,7 +16,6 @@ _CORE: Final = "io.k8s.api.core.v1"
 _APPS: Final = "io.k8s.api.apps.v1"
 _ADMISSION: Final = "io.k8s.api.admissionregistration.v1"
 _NETWORKING: Final = "io.k8s.api.networking.v1"
-_RBAC: Final = "rbac.authorization.k8s.io"
 
 _FILE_MODE: Final = {"defaultMode": 0o644}
 _AZURE_DISK: Final = {"cachingMode": "ReadWrite", "fsType": "ext4", "readOnly": False, "kind": "Shared"}
@@ -87,15 +86,10 @@ CONSTANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "io.k8s.api.discovery.v1.EndpointPort": {"name": "", "protocol": "TCP"},
     f"{_NETWORKING}.NetworkPolicyPort": {"protocol": "TCP"},
     f"{_NETWORKING}.IngressClassParametersReference": {"scope": "Cluster"},
-    "io.k8s.api.rbac.v1.RoleRef": {"apiGroup": _RBAC},
     f"{_ADMISSION}.ValidatingWebhook": _WEBHOOK,
     f"{_ADMISSION}.MutatingWebhook": {**_WEBHOOK, "reinvocationPolicy": "Never"},
     f"{_ADMISSION}.RuleWithOperations": {"scope": "*"},
     f"{_ADMISSION}.ServiceReference": {"port": 443},
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinitionSpec": {
-        "conversion": {"strategy": "None"}
-    },
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.ServiceReference": {"port": 443},
     "io.k8s.api.autoscaling.v1.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
     "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec": {"minReplicas": 1},
     "io.k8s.api.scheduling.v1.PriorityClass": {"preemptionPolicy": "PreemptLowerPriority"},

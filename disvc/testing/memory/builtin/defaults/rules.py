@@ -14,6 +14,7 @@ __all__ = ["RULES"]
 
 _CORE: Final = "io.k8s.api.core.v1"
 _APPS: Final = "io.k8s.api.apps.v1"
+_RBAC: Final = "rbac.authorization.k8s.io"
 _MAX_INT32: Final = 2**31 - 1
 
 
@@ -113,9 +114,13 @@ def _network_policy_spec(spec: Value) -> None:
     spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if spec.get("egress") else ())])
 
 
+def _role_reference(role: Value) -> None:
+    role["apiGroup"] = role["apiGroup"] or _RBAC
+
+
 def _subject(subject: Value) -> None:
     if subject["kind"] in {"User", "Group"}:
-        subject.setdefault("apiGroup", "rbac.authorization.k8s.io")
+        subject.setdefault("apiGroup", _RBAC)
 
 
 def _autoscaler_spec(spec: Value) -> None:
@@ -130,17 +135,6 @@ def _autoscaler_spec(spec: Value) -> None:
         behavior["scaleDown"] = {"selectPolicy": "Max", "policies": [dict(percent)], **behavior.get("scaleDown", {})}
 
 
-def _custom_resource_definition(crd: Value) -> None:
-    spec = crd["spec"]
-    names = spec["names"]
-    if kind := names["kind"]:
-        names.setdefault("listKind", f"{kind}List")
-        names.setdefault("singular", kind.lower())
-    if not crd["status"]["storedVersions"]:
-        stored = next((version["name"] for version in spec["versions"] or () if version["storage"]), None)
-        crd["status"]["storedVersions"] = None if stored is None else [stored]
-
-
 RULES: Final[Mapping[str, Callable[[Value], None]]] = {
     f"{_CORE}.Service": _service,
     f"{_CORE}.Secret": _secret,
@@ -153,7 +147,7 @@ RULES: Final[Mapping[str, Callable[[Value], None]]] = {
     f"{_APPS}.StatefulSetSpec": _stateful_set_spec,
     "io.k8s.api.batch.v1.Job": _job,
     "io.k8s.api.networking.v1.NetworkPolicySpec": _network_policy_spec,
+    "io.k8s.api.rbac.v1.RoleRef": _role_reference,
     "io.k8s.api.rbac.v1.Subject": _subject,
     "io.k8s.api.autoscaling.v2.HorizontalPodAutoscalerSpec": _autoscaler_spec,
-    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition": _custom_resource_definition,
 }

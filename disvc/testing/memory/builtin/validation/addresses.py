@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from disvc.testing.memory.errors import Cause
 
-__all__ = ["endpoint_address", "ip_address", "legacy_ip_address"]
+__all__ = ["endpoint_address", "ip_address", "legacy_ip_address", "network"]
 
 _IS: str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
 
@@ -30,6 +30,14 @@ def legacy_ip_address(path: str, value: str) -> Iterator[Cause]:
     """Check an IP address in any form, as older API types take it."""
     if _parsed(value) is None:
         yield causes.invalid(path, value, _IS)
+
+
+def network(path: str, value: str) -> Iterator[Cause]:
+    """Check a range of IP addresses, like 10.0.0.0/8."""
+    try:
+        ipaddress.ip_network(value, strict=False)
+    except ValueError:
+        yield causes.invalid(path, value, "must be a valid CIDR value, (e.g. 10.9.8.0/24 or 2001:db8::/64)")
 
 
 def endpoint_address(path: str, value: str) -> Iterator[Cause]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
-from disvc.testing.memory.builtin.quantities import amount
 from disvc.testing.memory.builtin.validation.fields import formatted, immutable, label_selector
 from disvc.testing.memory.causes import child
+from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

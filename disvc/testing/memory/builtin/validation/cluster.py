@@ -6,13 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
-from disvc.testing.memory.builtin.quantities import amount
 from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address
 from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
 from disvc.testing.memory.builtin.validation.fields import formatted, one_of, port, required
 from disvc.testing.memory.builtin.validation.resources import quota_name, resource_quantity
 from disvc.testing.memory.causes import item
 from disvc.testing.memory.go_text import Struct
+from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

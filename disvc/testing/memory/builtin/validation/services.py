@@ -174,7 +174,8 @@ def service_changes(spec: Value, before: Value) -> Iterator[Cause]:
         name = "loadBalancerClass"
         if spec.get(name) != before.get(name):
             yield causes.invalid(f"spec.{name}", spec.get(name), _FIXED)
-        if spec.get("healthCheckNodePort") != before.get("healthCheckNodePort"):
+        ports = {each["healthCheckNodePort"] for each in (spec, before) if "healthCheckNodePort" in each}
+        if len(ports) > 1:
             yield causes.forbidden("spec.healthCheckNodePort", "field is immutable")
 
 

@@ -6,8 +6,8 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.kserve.quantity import amount
 from disvc.testing.memory.structural.cel.library.functions import Function, opaque
+from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from disvc.testing.kserve.quantity import canonical
+from disvc.testing.quantity import canonical
 
 
 @pytest.mark.parametrize(

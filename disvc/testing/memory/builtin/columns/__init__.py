@@ -1,0 +1,1 @@
+"""What `kubectl get` shows of each built-in kind: the columns of pkg/printers/internalversion of Kubernetes."""
