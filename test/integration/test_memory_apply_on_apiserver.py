@@ -9,8 +9,9 @@ from __future__ import annotations
 import copy
 import json
 import random
+import time
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from disvc.testing.memory.structural.defaulting import default, drop_nulls
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
 
     from disvc.testing.controlplane import ControlPlane
     from disvc.testing.users import User
@@ -84,8 +84,8 @@ STATUS: Value = {
     "type": "object",
     "properties": {"replicas": INTEGER, "map": STRINGS, "conditions": SPEC["properties"]["items"]},
 }
-SCHEMA = {"type": "object", "properties": {"spec": SPEC, "status": STATUS}}
-CRD = {
+SCHEMA: Value = {"type": "object", "properties": {"spec": SPEC, "status": STATUS}}
+CRD: Value = {
     "apiVersion": "apiextensions.k8s.io/v1",
     "kind": "CustomResourceDefinition",
     "metadata": {"name": "things.fields.example.com"},
@@ -383,6 +383,54 @@ def _comparable(answer: Value) -> Value:
     causes = answer.get("details", {}).get("causes", [])
     causes.sort(key=lambda cause: (cause["message"], cause["field"]))
     return answer
+
+
+def test_fields_are_owned_as_a_whole_where_the_schema_has_become_atomic(
+    control_plane: ControlPlane, namespace: str
+) -> None:
+    """The schema changes under an object that managers have written to, and changes back."""
+    granular = copy.deepcopy(CRD) | {"metadata": {"name": "changings.fields.example.com"}}
+    granular["spec"]["names"] = {"kind": "Changing", "plural": "changings"}
+    atomic = copy.deepcopy(granular)
+    properties = atomic["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]
+    for name in ("set", "items", "ports"):
+        properties[name]["x-kubernetes-list-type"] = "atomic"
+        properties[name].pop("x-kubernetes-list-map-keys", None)
+    for name in ("map", "struct", "structs"):
+        properties[name]["x-kubernetes-map-type"] = "atomic"
+    user = control_plane.admin
+    path = f"/apis/{API_VERSION}/namespaces/{namespace}/changings/x"
+
+    def send(obj: Value, manager: str, query: str = "") -> Value:
+        obj = {"apiVersion": API_VERSION, "kind": "Changing", "metadata": {"name": "x"}} | obj
+        return user.call(
+            "PATCH", f"{path}?fieldManager={manager}{query}", obj, content_type="application/apply-patch+yaml"
+        )
+
+    crds.install(user, granular)
+    spec = {"set": ["a"], "items": [{"name": "a", "tags": ["t"]}], "map": {"k": "v"}, "structs": {"x": {"a": "b"}}}
+    live = send({"spec": spec | {"struct": {"inner": {"a": "b"}}, "ports": [{"port": 1}]}}, "ann")
+    live = send({"spec": spec}, "bob")
+    for definition in (atomic, granular):
+        crds.install(user, definition)
+        schema = Schema(definition["spec"]["versions"][0]["schema"]["openAPIV3Schema"])
+        fields = FieldManager({API_VERSION: schema}, API_VERSION, "Changing", ignored=["status"])
+        probe = {"spec": {"map": {"probe": "x"}}}
+        whole: Value = {"f:spec": {"f:map": {}}} if definition is atomic else {"f:spec": {"f:map": {"f:probe": {}}}}
+        while send(probe, "probe", "&force=true&dryRun=All")["metadata"]["managedFields"][-1]["fieldsV1"] != whole:
+            time.sleep(0.05)
+        applied = {"apiVersion": API_VERSION, "kind": "Changing", "metadata": {"name": "x"}, "spec": {"number": 1}}
+        said = send(applied, "cyd")
+        expected = fields.apply(live, applied, "cyd", force=False, now=datetime.now(UTC))
+        assert _without_times(expected) == _without_times(said)
+        live = said
+
+
+def _without_times(obj: Value) -> Value:
+    obj = _comparable(obj)
+    for entry in obj["metadata"]["managedFields"]:
+        entry.pop("time", None)
+    return obj
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -17,7 +17,7 @@ Value = dict[str, Any]
 
 STRING = {"type": "string"}
 ITEM = {"type": "object", "required": ["name"], "properties": {"name": STRING, "value": {"type": "integer"}}}
-SPEC = {
+SPEC: Value = {
     "type": "object",
     "properties": {
         "replicas": {"type": "integer"},
@@ -268,6 +268,29 @@ def test_managers_of_all_served_versions_lose_what_is_changed() -> None:
     assert owned(made, "creator", "Update") == {"f:spec": {".": {}, "f:list": {}}}
     with pytest.raises(Refused, match=f'conflict with "creator" using {V1}: .spec.list'):
         two.apply(made, made | thing({"list": ["a"]}) | {"apiVersion": "example.com/v2"}, "ann", force=False, now=NOON)
+
+
+def with_spec(**changed: Value) -> FieldManager:
+    properties = SPEC["properties"] | {name: SPEC["properties"][name] | more for name, more in changed.items()}
+    schema = Schema({"type": "object", "properties": {"spec": SPEC | {"properties": properties}}})
+    return FieldManager({V1: schema}, V1, "Thing")
+
+
+def test_what_has_become_atomic_is_owned_as_a_whole() -> None:
+    live = apply(None, {"set": ["a"], "map": {"k": "v"}, "items": [{"name": "a"}]}, "ann")
+    atomic = with_spec(set={"x-kubernetes-list-type": "atomic"}, map={"x-kubernetes-map-type": "atomic"})
+    made = atomic.apply(live, thing({"replicas": 1}), "bob", force=False, now=NOON)
+    assert owned(made, "ann") == {
+        "f:spec": {"f:items": {'k:{"name":"a"}': {".": {}, "f:name": {}}}, "f:map": {}, "f:set": {}}
+    }
+
+
+def test_what_has_become_granular_is_still_owned_as_it_was() -> None:
+    live = apply(None, {"list": ["a"]}, "ann")
+    granular = with_spec(list={"x-kubernetes-list-type": "set"})
+    made = granular.apply(live, thing({"list": ["b"]}), "bob", force=False, now=NOON)
+    assert owned(made, "ann") == {"f:spec": {"f:list": {}}}
+    assert made["spec"] == {"list": ["a", "b"]}
 
 
 def test_what_has_no_schema_is_maps_of_atomic_lists() -> None:

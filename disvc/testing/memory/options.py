@@ -193,7 +193,7 @@ def manager_problems(manager: str, path: str) -> list[Cause]:
     found = [causes.too_long(path, _MANAGER_MAX)] if len(manager.encode()) > _MANAGER_MAX else []
     for position, character in enumerate(manager):
         if not character.isprintable():
-            why = f"invalid character U+{ord(character):04X} (at position {position})"
+            why = f"invalid character U+{ord(character):04X} (at position {len(manager[:position].encode())})"
             found.append(causes.invalid(path, manager, why))
     return found
 

@@ -15,6 +15,7 @@ from disvc.testing.memory.apply.contents import fields_of, remove
 from disvc.testing.memory.apply.entries import Entry, Manager, Managers
 from disvc.testing.memory.apply.fieldset import EMPTY, FieldSet
 from disvc.testing.memory.apply.merge import merge
+from disvc.testing.memory.apply.reconcile import reconciled
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -68,7 +69,12 @@ class Ownership:
         return new, managers
 
     def _known(self, managers: Managers) -> Managers:
-        return {manager: entry for manager, entry in managers.items() if entry.api_version in self._types}
+        """Return the managers of versions that are served, with what they own as the schemas have it now."""
+        return {
+            manager: entry.with_fields(reconciled(type_, entry.fields))
+            for manager, entry in managers.items()
+            if (type_ := self._types.get(entry.api_version))
+        }
 
     def _after(
         self, live: Value, new: Value, managers: Managers, writer: Manager | None, *, force: bool

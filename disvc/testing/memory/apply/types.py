@@ -130,6 +130,20 @@ class Type:
         return "map" if self.map else "scalar" if self.scalar else "list"
 
     @cached_property
+    def is_atomic(self) -> bool:
+        """Tell whether it is taken as a whole, of all shapes that may stand here the first."""
+        if self.map:
+            return self.map.is_atomic
+        return self.scalar is None and self.list is not None and self.list.is_atomic
+
+    @cached_property
+    def is_untyped(self) -> bool:
+        """Tell whether it is a map of whose values nothing is said."""
+        if self.map is None or self.map.fields or self.map.other in (None, ATOMIC):
+            return False
+        return self.map.other.scalar == "untyped"
+
+    @cached_property
     def is_open(self) -> bool:
         """Tell whether more than one shape may stand here."""
         return (self.scalar, self.list, self.map).count(None) < len(("list", "map"))
