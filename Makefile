@@ -14,7 +14,7 @@ $(STAMP): pyproject.toml hack/constraints.txt
 	$(VENV)/bin/pip install --quiet --disable-pip-version-check -c hack/constraints.txt -e '.[dev]'
 	@touch $@
 
-generate: $(STAMP) ## write what is made from the code: the CustomResourceDefinition
+generate: $(STAMP) ## write what is made from code: the CustomResourceDefinition, and the table of Go types (needs Go)
 	$(VENV)/bin/python hack/generate.py
 
 demo: $(STAMP) ## the three workflows on a real kube-apiserver, with a simulated KServe (half a minute)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import runpy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Ask = Callable[..., Value]
 
+ROOT = Path(__file__).parents[2]
 NAMESPACE = "builtin-kinds"
 KINDS = {(each.api_version, each.kind): each for each in TYPES}
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
@@ -189,3 +191,9 @@ def _remove(ask: Ask, path: str) -> None:
     """Remove an object whatever holds it."""
     ask("DELETE", path, {"gracePeriodSeconds": 0, "propagationPolicy": "Background"})
     ask("PATCH", path, {"metadata": {"finalizers": None}})
+
+
+def test_the_table_of_go_types_is_what_the_go_types_say() -> None:
+    generate = runpy.run_path(str(ROOT / "hack/generate.py"))
+    table = generate["GO_TYPES"].read_text()
+    assert table == generate["go_types_file"](), "run `make generate` and commit what it writes"

@@ -12,6 +12,7 @@ import msgspec
 
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.columns.others import HORIZONTAL_POD_AUTOSCALER
+from disvc.testing.memory.builtin.decoding import read
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind
 from disvc.testing.memory.builtin.validation.fields import nonnegative, required
 from disvc.testing.memory.causes import child, item
@@ -163,7 +164,7 @@ def _to_v2(autoscaler: Value) -> Value:
         cpu = {"type": "Resource", "resource": {"name": "cpu", "target": target}}
         spec["metrics"] = [*spec.get("metrics", ()), cpu]
     status.pop("currentCPUUtilizationPercentage", None)
-    return _rebuilt(autoscaler, "autoscaling/v2", annotations, spec, {"currentMetrics": None} | status)
+    return _rebuilt(autoscaler, "v2", annotations, spec, status)
 
 
 def _from_v2(autoscaler: Value) -> Value:
@@ -184,15 +185,13 @@ def _from_v2(autoscaler: Value) -> Value:
     for part, names in ((spec, _KEPT), (status, _KEPT_STATUS)):
         for name in names:
             part.pop(name, None)
-    status = {"currentReplicas": 0, "desiredReplicas": 0} | status
-    return _rebuilt(autoscaler, "autoscaling/v1", annotations, spec, status)
+    return _rebuilt(autoscaler, "v1", annotations, spec, status)
 
 
-def _rebuilt(autoscaler: Value, api_version: str, annotations: Value, spec: Value, status: Value) -> Value:
-    metadata = {name: value for name, value in autoscaler["metadata"].items() if name != "annotations"}
-    if annotations:
-        metadata["annotations"] = annotations
-    return {**autoscaler, "apiVersion": api_version, "metadata": metadata, "spec": spec, "status": status}
+def _rebuilt(autoscaler: Value, version: str, annotations: Value, spec: Value, status: Value) -> Value:
+    metadata = {**autoscaler["metadata"], "annotations": annotations}
+    parts = {"apiVersion": f"autoscaling/{version}", "metadata": metadata, "spec": spec, "status": status}
+    return dict(read(f"io.k8s.api.autoscaling.{version}.HorizontalPodAutoscaler", autoscaler | parts)[0])
 
 
 def _column_of_v2(column: Column) -> Column:
