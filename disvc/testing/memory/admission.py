@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import errors
-from disvc.testing.memory.containers import NAMESPACES
+from disvc.testing.memory.containers import CRDS, NAMESPACES
 from disvc.testing.memory.webhook_reviews import Admitted
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ class Admission:
     async def admit(self, call: Call, obj: Value, old: Value | None, *, dry_run: bool) -> Value:
         """Return the object to go on with: as it is, or as webhooks change it. Raises `Refused`."""
         if old is None:
+            self._check_definition(call, obj)
             self._check_namespace(call, obj)
         changed = await self._webhooks.mutate(Admitted(call, obj, old, dry_run))
         assert changed is not None
@@ -48,6 +49,16 @@ class Admission:
         admitted = Admitted(call, None, old, dry_run)
         await self._webhooks.mutate(admitted)
         await self._webhooks.validate(admitted)
+
+    def _check_definition(self, call: Call, obj: Value) -> None:
+        """Check that the kind of a new custom object is there to stay."""
+        definitions = self._registry.find(CRDS[0], "v1", CRDS[1])
+        if not call.resource.is_custom or definitions is None:
+            return
+        found = self._store.of(definitions).get(call.resource.group_resource)
+        if found is not None and "deletionTimestamp" in found.value["metadata"]:
+            why = "create not allowed while custom resource definition is terminating"
+            raise errors.forbidden(call.resource, obj["metadata"].get("name", ""), why)
 
     def _check_namespace(self, call: Call, obj: Value) -> None:
         """Check that the namespace of a new object is there to stay."""

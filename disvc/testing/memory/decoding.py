@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import re
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import yaml
 
 from disvc.testing.memory import errors, protobuf
+from disvc.testing.memory.json_reading import read_json
+from disvc.testing.memory.yaml_reading import read_yaml
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from disvc.testing.memory.requests import Call
     from disvc.testing.memory.resource import ResourceType
 
@@ -21,11 +19,9 @@ if TYPE_CHECKING:
 
 __all__ = [
     "APPLY_PATCH",
-    "YAMLLoader",
     "check_name",
     "check_namespace",
     "check_type_meta",
-    "duplicates",
     "known",
     "media_type",
     "read_body",
@@ -40,17 +36,6 @@ PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _SUPPORTED: Final = (JSON, YAML, PROTOBUF)
 _SHOWN: Final = 30
 """Characters of a body that are shown once more."""
-_KEY_END: Final = re.compile(rb'"\s*:')
-
-
-class YAMLLoader(yaml.SafeLoader):
-    """Reads YAML as the JSON that it stands for: times stay texts."""
-
-
-YAMLLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 def media_type(call: Call) -> str:
@@ -59,16 +44,17 @@ def media_type(call: Call) -> str:
 
 
 def read_body(call: Call) -> tuple[Any, list[str]]:
-    """Return what the body says, and the paths of fields that it says twice. Raises `Refused` (415) or `ValueError`."""
+    """Return what the body says, and the mistakes of saying a field twice. Raises `Refused` (415) or `ValueError`."""
     kind = media_type(call) or JSON
     if kind == YAML:
-        return yaml.load(call.request.body, Loader=YAMLLoader), []  # noqa: S506 - a safe loader
+        value, twice = read_yaml(call.request.body)
+        return value, ["yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)] if twice else []
     if kind == PROTOBUF:
         return protobuf.decode(call.request.body), []
     if kind != JSON:
         raise errors.unsupported_media_type(_SUPPORTED)
-    value = msgspec.json.decode(call.request.body)
-    return value, duplicates(call.request.body, value)
+    value, twice = read_json(call.request.body)
+    return value, [f'duplicate field "{path}"' for path in twice]
 
 
 def read_value(call: Call) -> Value:
@@ -96,7 +82,7 @@ def read_object(call: Call, validation: str) -> Value:
         raise errors.bad_request(f"{unrecognized}: couldn't get version/kind; json parse error: {error}") from error
     if value is None and resource.is_custom:
         raise errors.bad_request(f"{unrecognized}: Object 'Kind' is missing in 'null' (6e756c6c)")
-    return known(call, value or {}, validation, [f'duplicate field "{path}"' for path in twice])
+    return known(call, value or {}, validation, twice)
 
 
 def check_type_meta(value: object) -> None:
@@ -174,38 +160,3 @@ def report(call: Call, validation: str, mistakes: list[str]) -> None:
         raise errors.bad_request(f"{text}: strict decoding error: {listed}")
     if validation == "Warn":
         call.warnings += mistakes
-
-
-def duplicates(body: bytes, value: Any) -> list[str]:
-    """Return the paths of the fields that JSON says twice, given what it decodes to.
-
-    Every key in the text ends in a quote and a colon. Where there are no more of these than keys in the value, which
-    is told in no time, none of them can have come twice.
-    """
-    if len(_KEY_END.findall(body)) == _count_keys(value):
-        return []
-    return list(_duplicates(json.loads(body, object_pairs_hook=_Pairs), ""))
-
-
-class _Pairs(list[tuple[str, Any]]):
-    """An object as it is written, with keys that come twice."""
-
-
-def _count_keys(value: Any) -> int:
-    if isinstance(value, dict):
-        return len(value) + sum(map(_count_keys, value.values()))
-    return sum(map(_count_keys, value)) if isinstance(value, list) else 0
-
-
-def _duplicates(value: Any, path: str) -> Iterator[str]:
-    if isinstance(value, _Pairs):
-        seen: set[str] = set()
-        for name, item in value:
-            at = f"{path}.{name}" if path else name
-            if name in seen:
-                yield at
-            seen.add(name)
-            yield from _duplicates(item, at)
-    elif isinstance(value, list):
-        for index, item in enumerate(value):
-            yield from _duplicates(item, f"{path}[{index}]")

@@ -34,6 +34,7 @@ __all__ = [
     "unknown_path",
     "unsupported_media_type",
     "unsupported_patch_type",
+    "verb_not_supported",
 ]
 
 
@@ -172,6 +173,12 @@ def method_not_allowed() -> Refused:
     return Refused(
         405, "MethodNotAllowed", "the server does not allow this method on the requested resource", details={}
     )
+
+
+def verb_not_supported(resource: ResourceType, verb: str) -> Refused:
+    """Return the 405 of what cannot be done with a custom kind."""
+    message = f'{verb} is not supported on resources of kind "{resource.group_resource}"'
+    return Refused(405, "MethodNotAllowed", message, details=_details(resource, ""))
 
 
 def expired(message: str, *, continue_token: str = "") -> Refused:

@@ -15,7 +15,9 @@ import yaml
 from disvc.testing.memory import causes, decoding, errors
 from disvc.testing.memory.builtin.scale import SCALE
 from disvc.testing.memory.go_text import json_text
+from disvc.testing.memory.json_reading import duplicates
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
+from disvc.testing.memory.yaml_reading import read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,7 +68,7 @@ def _read(call: Call, options: WriteOptions, kind: str) -> tuple[Any, list[str]]
     if options.validation == "Ignore":
         return patch, []
     prefix = "json patch " if kind == _JSON_PATCH else ""
-    mistakes = [f'{prefix}duplicate field "{path}"' for path in decoding.duplicates(body, patch)]
+    mistakes = [f'{prefix}duplicate field "{path}"' for path in duplicates(body, patch)]
     return patch, mistakes + (unknown_fields(patch) if kind == _JSON_PATCH else [])
 
 
@@ -102,14 +104,19 @@ def _bad_patch(patched: Any, why: str) -> errors.Refused:
 
 def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:
     try:
-        applied = yaml.load(call.request.body, Loader=decoding.YAMLLoader)  # noqa: S506 - a safe loader
+        applied, twice = read_yaml(call.request.body)
     except (yaml.YAMLError, ValueError) as error:
         raise errors.bad_request(f"error decoding YAML: {error}") from error
+    mistakes = "error converting YAML to JSON: yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)
     if not isinstance(applied, dict | None):
         raise errors.bad_request("error decoding YAML: the configuration is no object")
 
     def change(old: Value | None) -> Value:
         obj = manager.apply(old, applied or {}, options.manager, force=bool(options.force), now=now())
+        if twice and options.validation == "Strict":
+            raise errors.bad_request(f"error strict decoding YAML: {mistakes}")
+        if twice and options.validation == "Warn":
+            call.warnings.append(mistakes)
         return _checked(call, decoding.known(call, obj, "Ignore", []))
 
     return change

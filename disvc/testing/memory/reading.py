@@ -14,7 +14,7 @@ from disvc.testing.memory import causes, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.options import ListOptions
 from disvc.testing.memory.selectors import Selector, selector
-from disvc.testing.memory.subresources import scale_of
+from disvc.testing.memory.subresources import check_has_replicas, scale_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,6 +44,7 @@ def get(store: Store, call: Call) -> Answer:
         raise errors.not_found(call.resource, call.name)
     seen = found.seen_as(call.resource)
     if call.subresource == "scale":
+        check_has_replicas(call.resource, seen.value)
         return value_answer(call, scale_of(call.resource, seen.value))
     return object_answer(call, seen)
 

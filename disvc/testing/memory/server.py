@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from disvc.runtime.transport import Answer
-from disvc.testing.memory import bootstrap, decoding, errors, paths, reading, reviews
+from disvc.testing.memory import bootstrap, decoding, errors, paths, reading, reviews, routing
 from disvc.testing.memory.admission import Admission
 from disvc.testing.memory.answers import refusal, value_answer
 from disvc.testing.memory.authorization import Attributes, Authorizer
-from disvc.testing.memory.containers import NAMESPACES
 from disvc.testing.memory.custom import CustomResources
 from disvc.testing.memory.deletion import Deleter
 from disvc.testing.memory.field_managers import FieldManagers
 from disvc.testing.memory.garbage import GarbageCollector
 from disvc.testing.memory.options import WriteOptions
-from disvc.testing.memory.pods import PODS, PodSubresources
+from disvc.testing.memory.pods import PodSubresources
 from disvc.testing.memory.presentation import Presentation
 from disvc.testing.memory.registry import Registry
 from disvc.testing.memory.requests import ADMIN, Call, Request, Target, User, target
@@ -27,7 +26,7 @@ from disvc.testing.memory.webhooks import Webhooks
 from disvc.testing.memory.writing import Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Set
+    from collections.abc import Iterable
 
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Stream
@@ -37,11 +36,6 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
 
 __all__ = ["APIServer"]
-
-_CHANGES: Final = frozenset({"get", "patch", "update"})
-_ON_OBJECTS: Final = _CHANGES | {"delete", "watch"}
-_ON_COLLECTIONS: Final = frozenset({"create", "deletecollection", "list", "watch"})
-_ON_ALL_NAMESPACES: Final = frozenset({"list", "watch"})
 
 
 class APIServer:
@@ -101,9 +95,9 @@ class APIServer:
         if not asked.resource:
             return paths.answer(request, types)
         resource = self.registry.find(asked.group, asked.version, asked.resource)
-        if resource is None:
+        if resource is None or not routing.is_served(resource, asked):
             return paths.missing(request.path, types)
-        _check_verb(resource, asked)
+        routing.check_verb(resource, asked)
         call = Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
         now = self.environment.clock.now
         presentation = Presentation(request.headers.get("accept", ""), resource, request.query, now)
@@ -157,30 +151,3 @@ def _attributes(asked: Target, path: str) -> Attributes:
     if not asked.resource:
         return Attributes(asked.verb, path=path)
     return Attributes(asked.verb, asked.group, asked.resource, asked.subresource, asked.namespace, asked.name)
-
-
-def _check_verb(resource: ResourceType, asked: Target) -> None:
-    """Raise `Refused` where the path is not served, or not with that verb."""
-    verbs = _subresources(resource).get(asked.subresource)
-    if verbs is None:
-        raise errors.unknown_path()
-    if not asked.subresource:
-        verbs = verbs & (_ON_OBJECTS if asked.name else _ON_COLLECTIONS)
-        if resource.namespaced and not asked.namespace:
-            verbs = verbs & _ON_ALL_NAMESPACES
-    if asked.verb not in verbs:
-        raise errors.method_not_allowed()
-
-
-def _subresources(resource: ResourceType) -> Mapping[str, Set[str]]:
-    """Return what can be done with a resource ("") and with each of its subresources."""
-    verbs: dict[str, Set[str]] = {"": resource.verbs}
-    if resource.has_status:
-        verbs["status"] = _CHANGES
-    if resource.scale is not None:
-        verbs["scale"] = _CHANGES
-    if resource.storage == NAMESPACES:
-        verbs["finalize"] = frozenset({"update"})
-    if resource.storage == PODS:
-        verbs |= {"binding": frozenset({"create"}), "eviction": frozenset({"create"})}
-    return verbs

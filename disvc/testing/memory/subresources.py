@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["read_scale", "rescaled", "scale_of", "scaled", "with_status"]
+__all__ = ["check_has_replicas", "read_scale", "rescaled", "scale_of", "scaled", "with_status"]
 
 _SCALE_METADATA: Final = ("name", "namespace", "uid", "resourceVersion", "creationTimestamp")
 
@@ -53,6 +53,14 @@ def scale_of(resource: ResourceType, obj: Value) -> Value:
         "spec": {"replicas": replicas} if replicas else {},
         "status": status,
     }
+
+
+def check_has_replicas(resource: ResourceType, obj: Value) -> None:
+    """Raise `Refused` (500) where a custom object does not say how many replicas it wants."""
+    assert resource.scale is not None
+    path = resource.scale.spec_replicas
+    if resource.is_custom and _at(obj, path) is None:
+        raise errors.internal(f'the spec replicas field ".{path}" does not exist')
 
 
 def read_scale(call: Call, validation: str) -> Value:

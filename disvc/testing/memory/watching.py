@@ -58,22 +58,25 @@ class Watch(Stream):
         self._seconds = options.timeout_seconds or _LEAST_SECONDS * (1 + random.random())
         revision = revision_of(options.resource_version)
         self._at = store.revision if options.starts_with_state else revision or store.revision
+        is_too_new = options.starts_with_state and revision > store.revision
+        self._refused = errors.too_new(revision, store.revision) if is_too_new else None
         self._state: Sequence[Version] = ()
         if options.starts_with_state:
-            if revision > store.revision:
-                raise errors.too_new(revision, store.revision)
             self._state = self._collection.at(store.revision, self._first, self._end)
 
     async def chunks(self) -> AsyncIterator[bytes]:
         """Yield the events, one a line and those at hand together."""
         loop = asyncio.get_running_loop()
         end = loop.time() + self._seconds
+        if self._refused is not None:
+            yield _error(self._refused)
+            return
         if initial := self._initial():
             yield initial
         bookmark = self._next_bookmark(loop.time(), end)
         while True:
             if self._at + 1 < self._store.compacted:
-                yield self._too_old()
+                yield _error(errors.expired(f"too old resource version: {self._at} ({self._store.compacted})"))
                 return
             if lines := self._news():
                 yield lines
@@ -133,14 +136,19 @@ class Watch(Stream):
         kind = {"kind": self._resource.kind, "apiVersion": self._resource.api_version}
         return _encode({"type": "BOOKMARK", "object": {**kind, "metadata": metadata}}) + b"\n"
 
-    def _too_old(self) -> bytes:
-        status = errors.expired(f"too old resource version: {self._at} ({self._store.compacted})").status()
-        return _encode({"type": "ERROR", "object": status}) + b"\n"
-
 
 def _field_selector(call: Call, options: ListOptions) -> str:
-    """Return the field selector; a watch on the path of one object selects its name."""
-    return options.field_selector or (f"metadata.name={call.name}" if call.name else "")
+    """Return the field selector; a watch on the path of one object selects its name. Raises `Refused` (400)."""
+    if not call.name:
+        return options.field_selector
+    by_name = f"metadata.name={call.name}"
+    if options.field_selector not in ("", by_name):
+        raise errors.bad_request("fieldSelector metadata.name doesn't match requested name")
+    return by_name
+
+
+def _error(refused: errors.Refused) -> bytes:
+    return _encode({"type": "ERROR", "object": refused.status()}) + b"\n"
 
 
 def _line(kind: str, version: Version) -> bytes:
