@@ -36,9 +36,12 @@ __all__ = [
 
 ORPHAN: Final = "orphan"
 FOREGROUND: Final = "foregroundDeletion"
-_LENIENT_GROUPS: Final = ("admissionregistration.k8s.io", "apiextensions.k8s.io", "coordination.k8s.io")
-_STRICT_KINDS: Final = ("ConfigMap", "Endpoints", "Secret", "Service", "ServiceAccount")
-"""Those of the core group whose updates are validated as a whole."""
+_LENIENT_GROUPS: Final = (
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "coordination.k8s.io",
+    "rbac.authorization.k8s.io",
+)
 _STANDARD_FINALIZERS: Final = ("kubernetes", ORPHAN, FOREGROUND)
 _FIELDS: Final = (
     "name",
@@ -138,15 +141,19 @@ def finalizer_warnings(metadata: Value, before: Value) -> list[str]:
 
 def new_problems(resource: ResourceType, metadata: Value) -> list[Cause]:
     """Return what is wrong with a new object's metadata."""
-    is_strict = not resource.is_custom and resource.group not in _LENIENT_GROUPS
-    return problems(metadata, resource.check_name, namespaced=resource.namespaced, standard_finalizers=is_strict)
+    strict = _is_strict(resource)
+    return problems(metadata, resource.check_name, namespaced=resource.namespaced, standard_finalizers=strict)
 
 
 def changed_problems(resource: ResourceType, metadata: Value, old: Value) -> list[Cause]:
     """Return what is wrong with an object's metadata as a change of the old one."""
-    is_strict = resource.group == "" and resource.kind in _STRICT_KINDS
-    found = problems(metadata, path_segment, namespaced=resource.namespaced, standard_finalizers=is_strict)
+    strict = _is_strict(resource)
+    found = problems(metadata, path_segment, namespaced=resource.namespaced, standard_finalizers=strict)
     return found + _change_problems(metadata, old)
+
+
+def _is_strict(resource: ResourceType) -> bool:
+    return not resource.is_custom and resource.group not in _LENIENT_GROUPS
 
 
 def problems(

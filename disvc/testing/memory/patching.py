@@ -30,29 +30,33 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Change = Callable[[Value | None], Value]
 
-__all__ = ["patch_change"]
+__all__ = ["check_patch_type", "patch_change"]
 
 _JSON_PATCH: Final = "application/json-patch+json"
 _MERGE_PATCH: Final = "application/merge-patch+json"
 _STRATEGIC_PATCH: Final = "application/strategic-merge-patch+json"
 
 
-def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:
-    """Return what the patch of a request makes of an object. Raises `Refused` (400, 415)."""
+def check_patch_type(call: Call) -> None:
+    """Raise `Refused` (415) where a patch is in a format that the kind does not take."""
     supported = [_JSON_PATCH, _MERGE_PATCH, _STRATEGIC_PATCH, decoding.APPLY_PATCH]
     if call.resource.is_custom:
         supported.remove(_STRATEGIC_PATCH)
-    kind = decoding.media_type(call)
-    if kind not in supported:
+    if decoding.media_type(call) not in supported:
         raise errors.unsupported_patch_type(supported if call.resource.is_custom else ())
+
+
+def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:
+    """Return what the patch of a request makes of an object; that raises `Refused` (400) for an unreadable patch."""
+    kind = decoding.media_type(call)
     if call.subresource == "scale":
         call = replace(call, resource=SCALE)
     if kind == decoding.APPLY_PATCH:
         return _apply(call, options, manager, now)
-    patch, mistakes = _read(call, options, kind)
 
     def change(old: Value | None) -> Value:
         assert old is not None
+        patch, mistakes = _read(call, options, kind)
         return _checked(call, _known(call, options, _patched(call, kind, old, patch), mistakes))
 
     return change
@@ -64,6 +68,8 @@ def _read(call: Call, options: WriteOptions, kind: str) -> tuple[Any, list[str]]
     try:
         patch = msgspec.json.decode(body)
     except (ValueError, RecursionError) as error:
+        if kind == _MERGE_PATCH and options.validation == "Ignore":
+            raise errors.bad_request("Invalid JSON Patch") from error
         raise errors.bad_request(f"error decoding patch: {error}") from error
     if options.validation == "Ignore":
         return patch, []
@@ -117,6 +123,9 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
             raise errors.bad_request(f"error strict decoding YAML: {mistakes}")
         if twice and options.validation == "Warn":
             call.warnings.append(mistakes)
+        if call.resource.is_custom:  # is not decoded again: null stays
+            copy: Value = msgspec.json.decode(msgspec.json.encode(obj))
+            return _checked(call, copy)
         return _checked(call, decoding.known(call, obj, "Ignore", []))
 
     return change

@@ -117,7 +117,8 @@ def page_of(store: Store, call: Call) -> Page:
         first = max(first, prefix + token.start)
         revision = _continued_revision(store, token)
     else:
-        revision = _list_revision(store, options)
+        is_single = bool(end) and end == f"{first}\0"
+        revision = _list_revision(store, options, is_single=is_single)
     versions = store.of(call.resource).at(revision, first, end)
     limit = 0 if options.resource_version == "0" else options.limit
     selected: list[Version] = []
@@ -132,14 +133,14 @@ def page_of(store: Store, call: Call) -> Page:
     return Page(selected, revision)
 
 
-def _list_revision(store: Store, options: ListOptions) -> int:
-    """Return the revision that a list without a continue token is of."""
+def _list_revision(store: Store, options: ListOptions, *, is_single: bool) -> int:
+    """Return the revision that a list without a continue token is of; a limit on one name is none."""
     try:
         revision = revision_of(options.resource_version)
     except errors.Refused as refused:
         raise errors.bad_request(f"invalid resource version: {refused.message}") from refused
     _check_not_too_new(store, revision)
-    is_exact = options.match == "Exact" or (not options.match and options.limit)
+    is_exact = options.match == "Exact" or (not options.match and options.limit and not is_single)
     if not revision or not is_exact:
         return store.revision
     if revision < store.compacted:

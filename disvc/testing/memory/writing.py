@@ -16,7 +16,7 @@ from disvc.testing.memory.answers import object_answer, value_answer
 from disvc.testing.memory.apply import keep_times
 from disvc.testing.memory.field_managers import manager_name
 from disvc.testing.memory.options import WriteOptions
-from disvc.testing.memory.patching import patch_change
+from disvc.testing.memory.patching import check_patch_type, patch_change
 from disvc.testing.memory.requests import Call, Request
 from disvc.testing.memory.store import Version
 from disvc.testing.memory.subresources import read_scale, rescaled, scale_of, with_status
@@ -92,8 +92,8 @@ class Writer:
 
     async def patch(self, call: Call) -> Answer:
         """Change an object, its status, or its scale, by a patch."""
-        media_type = decoding.media_type(call)
-        is_apply = media_type == decoding.APPLY_PATCH
+        check_patch_type(call)
+        is_apply = decoding.media_type(call) == decoding.APPLY_PATCH
         options = WriteOptions.read(call.request.query, "PatchOptions", is_apply=is_apply)
         manager = self._managers.of(call)
         patched = patch_change(call, options, manager, self._environment.clock.now)
@@ -202,6 +202,9 @@ class Writer:
                 raise errors.not_found(call.resource, call.name)
             if current is None:
                 new = change(None)
+                if uid := new["metadata"].get("uid"):
+                    why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
+                    raise errors.conflict(call.resource, call.name, why)
                 metadata.forget_system_fields(new["metadata"])
                 return object_answer(call, await self._create(call, options, new), 201)
             old = current.seen_as(call.resource).value
@@ -240,6 +243,8 @@ class Writer:
     def _check_version(self, call: Call, meta: Value, before: Value) -> None:
         """Check the resourceVersion of a request, and fill it in where the request need not say one."""
         resource, version = call.resource, meta.get("resourceVersion")
+        if version and not version.isdecimal():
+            raise errors.Refused(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
         version = "" if version == "0" else version
         if not version and resource.allows_unconditional_update:
             meta["resourceVersion"] = before["resourceVersion"]

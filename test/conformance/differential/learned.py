@@ -15,10 +15,9 @@ __all__ = ["Learned", "Twins"]
 
 _TOKEN: Final = re.compile(
     r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"  # UIDs
-    r"|\b10\.96\.\d+\.\d+\b"  # cluster IPs
-    r"|(?<=:)3[0-2]\d{3}(?=/)"  # node ports in tables
     r"|\bgen-\d+-[a-z0-9]{5}\b"  # names that the server completed
 )
+_ALLOCATED: Final = re.compile(r"\b10\.96\.\d+\.\d+\b|(?<=:)3[0-2]\d{3}(?=/)|(?<=,)3[0-2]\d{3}(?=/)")  # IPs, ports
 _SLACK: Final = timedelta(seconds=3)
 
 
@@ -45,7 +44,6 @@ class Learned:
         self._revisions = Revisions()
         self._kind = ""
         self._is_newest = False
-        self.ports = Twins()
         self._tokens = Twins()
         self._start = datetime.now(UTC)
 
@@ -64,6 +62,7 @@ class Learned:
 
     def texts_agree(self, left: str, right: str) -> bool:
         """Return whether two texts are the same but for what a server makes up: UIDs, addresses, names."""
+        left, right = (_ALLOCATED.sub("", text) for text in (left, right))
         if left == right:
             return True
         if _TOKEN.sub("\0", left) != _TOKEN.sub("\0", right):

@@ -72,7 +72,7 @@ def create(scene: Scene) -> Value:
                 manifest | {"metadata": {"name": name, "resourceVersion": "1"}},
                 manifest | {"metadata": {"name": name, "uid": _WRONG_UID}},
                 manifest | {"apiVersion": "v9"},
-                manifest | {"kind": "Odd"},
+                manifest | ({} if kind.is_custom else {"kind": "Odd"}),
                 {key: value for key, value in manifest.items() if key != "kind"},
                 {key: value for key, value in manifest.items() if key in {"metadata", "spec"}},
                 b"{",
@@ -305,7 +305,7 @@ def apply(scene: Scene) -> Value:
     else:
         content = part(scene.random, kind.content(scene.random), keep=0.85)
     body = kind.manifest(name, content)
-    body["metadata"] |= scene.metadata()
+    body["metadata"] |= {key: value for key, value in scene.metadata().items() if value or not kind.is_custom}
     if scene.chance(0.05):
         body = scene.random.choice(
             (
