@@ -25,14 +25,14 @@ _OTHERS: Final = ("timestamp", "int", "float")
 class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     def __init__(self, body: bytes) -> None:
         super().__init__(body)
-        self.twice: list[str] = []
+        self.twice: list[tuple[int, str]] = []
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         """Take note of keys that come twice."""
         seen: set[Any] = set()
         for key, _ in node.value:
             if key.value in seen:
-                self.twice.append(f'line {key.start_mark.line + 1}: key "{key.value}" already set in map')
+                self.twice.append((key.start_mark.line + 1, key.value))
             seen.add(key.value)
         mapping: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return mapping
@@ -56,6 +56,7 @@ def read_yaml(body: bytes) -> tuple[Any, list[str]]:
         return value, []
     loader = _Loader(body)
     try:
-        return loader.get_single_data(), loader.twice
+        value = loader.get_single_data()
+        return value, [f'line {line}: key "{key}" already set in map' for line, key in sorted(loader.twice)]
     finally:
         loader.dispose()
