@@ -146,18 +146,19 @@ class Rule:
         if result is True:
             return None
         if isinstance(result, _Failure):
-            return causes.invalid(path, self.schema.type, self._failure(result.text))
+            return self.failed(result.text, path)
         if is_unchanged and not self.uses_old_self:
             return None
         at = causes.child(path, self._field_path) if self._field_path else path
         return _cause(self.declared.get("reason", ""))(at, shown, self._message(values))
 
-    def _failure(self, text: str) -> str:
+    def failed(self, text: str, path: str) -> Cause:
+        """Return that the rule came to no answer, for a reason that is told in CEL's words."""
         shown = (self.declared.get("message") or self._source).strip()
         if text.startswith("no such overload"):
             operator = "call arguments did not match a supported operator, function or macro signature"
-            return f"'{text}': {operator} for rule: {shown}"
-        return f"{text} evaluating rule: {shown}"
+            return causes.invalid(path, self.schema.type, f"'{text}': {operator} for rule: {shown}")
+        return causes.invalid(path, self.schema.type, f"{text} evaluating rule: {shown}")
 
     def _message(self, values: cel.Activation) -> str:
         if self._message_expression is not None:

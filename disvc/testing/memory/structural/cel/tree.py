@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory import causes
 from disvc.testing.memory.structural.cel.rules import Rule, activation
-from disvc.testing.memory.structural.cel.values import align, to_cel
+from disvc.testing.memory.structural.cel.values import align, mismatch, to_cel
 from disvc.testing.memory.structural.correlation import Correlation, MapList
 
 if TYPE_CHECKING:
@@ -79,6 +79,11 @@ class Rules:
 
     def _broken_here(self, new: Any, old: Any, path: str, excuse: _Excuse) -> Iterator[Cause]:
         if not self._own:
+            return
+        if text := mismatch(new, self._schema):
+            for rule in self._own:
+                if old is not None or not rule.uses_old_self or rule.is_optional:
+                    yield rule.failed(text, path)
             return
         needs_old = self._needs_old and old is not None
         seen_old = to_cel(align(old, new, self._schema), self._schema) if needs_old else None

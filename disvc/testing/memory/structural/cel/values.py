@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING, Any
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from disvc.testing.memory.go_text import json_text, type_name
 from disvc.testing.memory.structural.cel.names import escape
-from disvc.testing.memory.structural.correlation import MapList, is_same
+from disvc.testing.memory.structural.correlation import MapList
 from disvc.testing.memory.structural.durations import parse_duration
 
 if TYPE_CHECKING:
     from disvc.testing.memory.schema import Schema
 
-__all__ = ["align", "duration", "timestamp", "to_cel"]
+__all__ = ["align", "duration", "mismatch", "timestamp", "to_cel"]
+
+_GO_TYPES = {"boolean": "bool", "integer": "int", "number": "float", "string": "string"}
 
 
 def to_cel(value: Any, schema: Schema | None) -> Any:
@@ -57,6 +60,27 @@ def timestamp(moment: datetime) -> Timestamp:
     return found
 
 
+def mismatch(value: Any, schema: Schema) -> str:
+    """Return why a value is none that a rule about this schema can be asked of, "" if it can.
+
+    That happens where the schema is newer than the value, and where validation does not look at the type.
+    """
+    if schema.raw.get("x-kubernetes-int-or-string"):
+        fits = isinstance(value, (int, str)) and not isinstance(value, bool)
+        return "" if fits else "invalid data, expected XIntOrString value to be either a string or integer"
+    match schema.type, value:
+        case ("object", dict()) | ("array", list()) | ("string", str()) | ("boolean", bool()) | ("", _):
+            return ""
+        case "object", _:
+            return "invalid data, expected a map for the provided schema with type=object"
+        case "array", _:
+            return "invalid data, expected an array for the provided schema with type=array"
+        case ("integer", int()) | ("number", int() | float()) if not isinstance(value, bool):
+            return ""
+        case type_, _:
+            return f"invalid data, expected {_GO_TYPES[type_]}, got {type_name(value)}"
+
+
 def align(old: Any, new: Any, schema: Schema | None) -> Any:
     """Return an old value with its lists of type set and map in the order of the new ones.
 
@@ -66,16 +90,19 @@ def align(old: Any, new: Any, schema: Schema | None) -> Any:
         case (dict(), dict()) if schema is not None:
             return {name: align(part, new.get(name), schema.field(name)) for name, part in old.items()}
         case (list(), list()) if schema is not None and schema.list_type == "map":
-            found = MapList(schema, old)
-            same = [item for item in map(found.get, new) if item is not None]
-            rest = [item for item in old if not any(item is each for each in same)]
-            pairs = MapList(schema, new)
-            return [align(item, pairs.get(item), schema.items) for item in (*same, *rest)]
+            items = MapList(schema, new)
+            positions = {id(item): index for index, item in enumerate(new)}
+            ordered = sorted(old, key=lambda item: positions.get(id(items.get(item)), len(new)))
+            return [align(item, items.get(item), schema.items) for item in ordered]
         case (list(), list()) if schema is not None and schema.list_type == "set":
-            same = [item for item in new if any(is_same(item, each) for each in old)]
-            return same + [item for item in old if not any(is_same(item, each) for each in same)]
+            found = {_identity(item): index for index, item in reversed(list(enumerate(new)))}
+            return sorted(old, key=lambda item: found.get(_identity(item), len(new)))
         case _:
             return old
+
+
+def _identity(item: Any) -> str:
+    return f"{type(item).__name__} {json_text(item)}"
 
 
 def _name(name: str, schema: Schema) -> str:
