@@ -44,8 +44,9 @@ SYSTEM = ("managedFields", "resourceVersion", "generation")
 class Chance:
     """Makes configurations of built-in kinds that are mostly valid, and in which managers meet."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, owners: list[Value]) -> None:
         self.random = random.Random(seed)
+        self.owners = owners
 
     def some(self, parts: Value, share: float = 0.5) -> Value:
         return {name: part for name, part in parts.items() if self.random.random() < share}
@@ -62,14 +63,13 @@ class Chance:
         return chosen
 
     def metadata(self) -> Value:
-        owners = [{"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": uid} for uid in ("u1", "u2")]
         finalizers = ["e.com/a", "e.com/b", "e.com/c"]
         return self.some(
             {
                 "labels": self.strings(),
                 "annotations": self.strings(),
                 "finalizers": self.listed(finalizers),
-                "ownerReferences": self.listed(owners),
+                "ownerReferences": self.listed(self.owners),
             },
             0.3,
         )
@@ -223,7 +223,7 @@ class Thing:
 
     def __init__(self, user: User, namespace: str, name: str, kind: Kind, seed: int) -> None:
         self._user, self._kind = user, kind
-        self._chance = Chance(seed)
+        self._chance = Chance(seed, [_owner(user, each) for each in (namespace, "default")])
         self._random = self._chance.random
         self._collection = f"{kind.root}/namespaces/{namespace}/{kind.plural}"
         self._identity = {"name": name, "namespace": namespace}
@@ -370,6 +370,12 @@ class Thing:
     def _accept(self, response: urllib3.BaseHTTPResponse) -> None:
         self.accepted += 1
         self.live = response.json()
+
+
+def _owner(user: User, namespace: str) -> Value:
+    """Return a reference to an owner that is there to stay, as a garbage collector may be at work."""
+    uid = user.call("GET", f"/api/v1/namespaces/{namespace}")["metadata"]["uid"]
+    return {"apiVersion": "v1", "kind": "Namespace", "name": namespace, "uid": uid}
 
 
 def _sent(response: urllib3.BaseHTTPResponse, late: int = 0) -> datetime:

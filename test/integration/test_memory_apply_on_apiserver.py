@@ -118,8 +118,9 @@ LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 class Chance:
     """Makes random objects that are valid and small, so that managers meet at the same fields."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, owners: list[Value]) -> None:
         self.random = random.Random(seed)
+        self.owners = owners
 
     def value(self, schema: Value, depth: int = 0) -> Any:
         if schema.get("x-kubernetes-embedded-resource"):
@@ -169,12 +170,11 @@ class Chance:
         return {"apiVersion": "v1", "kind": "Thing", "metadata": metadata, "spec": self.free(1)}
 
     def metadata(self) -> Value:
-        owner = {"apiVersion": "v1", "kind": "ConfigMap", "name": "o", "uid": self.random.choice(["u1", "u2"])}
         parts: Value = {
             "labels": {name: self.random.choice("xy") for name in "abc" if self.random.random() < 0.4},
             "annotations": {name: self.random.choice("xy") for name in "ab" if self.random.random() < 0.4},
             "finalizers": [name for name in ("e.com/a", "e.com/b") if self.random.random() < 0.5],
-            "ownerReferences": [owner],
+            "ownerReferences": [self.random.choice(self.owners)],
         }
         return {name: part for name, part in parts.items() if part and self.random.random() < 0.3}
 
@@ -195,7 +195,7 @@ class Thing:
 
     def __init__(self, user: User, namespace: str, name: str, seed: int) -> None:
         self._user = user
-        self._chance = Chance(seed)
+        self._chance = Chance(seed, [_owner(user, each) for each in (namespace, "default")])
         self._random = self._chance.random
         self._collection = f"/apis/{API_VERSION}/namespaces/{namespace}/things"
         self._identity = {"name": name, "namespace": namespace}
@@ -329,6 +329,12 @@ class Thing:
     def _merge_status(self) -> Write:
         patch = {"status": self._chance.fields(STATUS), "spec": {"text": "x"}}
         return self._update("PATCH", "application/merge-patch+json", patch, merge_patch, "/status")
+
+
+def _owner(user: User, namespace: str) -> Value:
+    """Return a reference to an owner that is there to stay, as a garbage collector may be at work."""
+    uid = user.call("GET", f"/api/v1/namespaces/{namespace}")["metadata"]["uid"]
+    return {"apiVersion": "v1", "kind": "Namespace", "name": namespace, "uid": uid}
 
 
 def _decoded(obj: Value) -> Value:

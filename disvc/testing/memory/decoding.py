@@ -111,7 +111,7 @@ def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Val
         mistakes = [*mistakes, *(f'unknown field "{path}"' for path in dropped)]
     report(call, validation, mistakes)
     obj["metadata"] = dict(obj.get("metadata") or {})
-    if (given.get("metadata") or {}).get("managedFields") == []:
+    if not resource.is_custom and (given.get("metadata") or {}).get("managedFields") == []:
         obj["metadata"]["managedFields"] = []  # which asks to forget all managers
     return obj
 

@@ -17,6 +17,7 @@ from disvc.testing.memory.builtin.scale import SCALE
 from disvc.testing.memory.go_text import json_text
 from disvc.testing.memory.json_reading import duplicates
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
+from disvc.testing.memory.structural.embedded import coerce
 from disvc.testing.memory.yaml_reading import read_yaml
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
             call.warnings.append(mistakes)
         if call.resource.is_custom:  # is not decoded again: null stays
             copy: Value = msgspec.json.decode(msgspec.json.encode(obj))
+            list(coerce(copy, call.resource.schema))  # but for the metadata of what is embedded
             return _checked(call, copy)
         return _checked(call, decoding.known(call, obj, "Ignore", []))
 
