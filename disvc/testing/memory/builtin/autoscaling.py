@@ -36,6 +36,27 @@ _SOURCES: Final = {
     "Resource": "resource",
 }
 """The types of metrics, and the field in which each is described."""
+_TARGETS: Final = {
+    "containerResource": ("averageValue", "averageUtilization"),
+    "external": ("value", "averageValue"),
+    "object": ("value", "averageValue"),
+    "pods": ("averageValue",),
+    "resource": ("averageValue", "averageUtilization"),
+}
+"""What each is measured by."""
+_OF_RESOURCES: Final = "must set either a target raw value or a target utilization"
+_NO_TARGET: Final = {
+    "containerResource": _OF_RESOURCES,
+    "external": "must set either a target value for metric or a per-pod target",
+    "object": "must set either a target value or averageValue",
+    "pods": "must specify a positive target averageValue",
+    "resource": _OF_RESOURCES,
+}
+_TOO_MANY_TARGETS: Final = {
+    "containerResource": ("averageValue", "may not set both a target raw value and a target utilization"),
+    "external": ("value", "may not set both a target value for metric and a per-pod target"),
+    "resource": ("averageValue", "may not set both a target raw value and a target utilization"),
+}
 _KEPT: Final = {
     "metrics": "autoscaling.alpha.kubernetes.io/metrics",
     "behavior": "autoscaling.alpha.kubernetes.io/behavior",
@@ -77,8 +98,7 @@ def _spec(spec: Value) -> Iterator[Cause]:
         yield causes.invalid("spec.maxReplicas", most, "must be greater than or equal to 1")
     if most < least:
         yield causes.invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`")
-    for name in ("kind", "name"):
-        yield from required(f"spec.scaleTargetRef.{name}", spec["scaleTargetRef"][name], formats.path_segment)
+    yield from _reference("spec.scaleTargetRef", spec["scaleTargetRef"])
     for index, metric in enumerate(spec.get("metrics", ())):
         yield from _metric(item("spec.metrics", index), metric)
     if least == 0 and not any(metric["type"] in {"Object", "External"} for metric in spec.get("metrics", ())):
@@ -89,6 +109,14 @@ def _spec(spec: Value) -> Iterator[Cause]:
             yield from _scaling_rules(f"spec.behavior.{name}", rules)
 
 
+def _reference(path: str, reference: Value) -> Iterator[Cause]:
+    for name in ("kind", "name"):
+        yield from required(child(path, name), reference[name], formats.path_segment)
+    if "/" not in reference.get("apiVersion", ""):
+        given = reference.get("apiVersion", "")
+        yield causes.invalid(child(path, "apiVersion"), given, "apiVersion must specify API group")
+
+
 def _metric(path: str, metric: Value) -> Iterator[Cause]:
     type_ = metric["type"]
     if not type_:
@@ -97,7 +125,7 @@ def _metric(path: str, metric: Value) -> Iterator[Cause]:
         yield causes.not_supported(child(path, "type"), type_, _SOURCES)
     given = [name for name in _SOURCES.values() if name in metric]
     for name in given[:1]:
-        yield from _target(f"{path}.{name}.target", metric[name]["target"])
+        yield from _source(child(path, name), name, metric[name])
     wanted = _SOURCES.get(type_)
     if wanted is not None and wanted not in metric:
         yield causes.required(child(path, wanted), "must populate information for the given metric source")
@@ -106,6 +134,22 @@ def _metric(path: str, metric: Value) -> Iterator[Cause]:
     for name in given if len(given) != 1 else ():
         if name != wanted:
             yield causes.forbidden(child(path, name), "must populate the given metric source only")
+
+
+def _source(path: str, name: str, source: Value) -> Iterator[Cause]:
+    target = source["target"]
+    if name in {"resource", "containerResource"} and not source["name"]:
+        yield causes.required(child(path, "name"), "must specify a resource name")
+    if "metric" in source and not source["metric"]["name"]:
+        yield causes.required(f"{path}.metric.name", "must specify a metric name")
+    yield from _target(child(path, "target"), target)
+    given = [each for each in _TARGETS[name] if each in target]
+    if not given:
+        last = _TARGETS[name][-1]
+        yield causes.required(f"{path}.target.{last}", _NO_TARGET[name])
+    if len(given) > 1 and name in _TOO_MANY_TARGETS:
+        field, why = _TOO_MANY_TARGETS[name]
+        yield causes.forbidden(f"{path}.target.{field}", why)
 
 
 def _target(path: str, target: Value) -> Iterator[Cause]:

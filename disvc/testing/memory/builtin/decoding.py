@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 import re
+from base64 import b64encode
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from disvc.testing.memory.builtin import gotypes
 from disvc.testing.memory.builtin.scalars import SELF_DECODING, WrongTypeError, decode_bytes, decode_quantity
@@ -26,7 +27,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Unreadable", "decoder", "read", "zero"]
 
-_INTEGERS: Final = {"int32": range(-(2**31), 2**31), "int64": range(-(2**63), 2**63)}
+_INTEGERS: Final = {"uint8": range(2**8), "int32": range(-(2**31), 2**31), "int64": range(-(2**63), 2**63)}
+_BYTE: Final = gotypes.Type("uint8", "uint8")
+_BYTES: Final = gotypes.Type("bytes", "[]uint8")
 _SCHEMA_OR: Final = re.compile(r"(.*\.JSONSchemaProps)Or(Array|Bool|StringArray)")
 _RESOURCES: Final = "v1.ResourceList"
 _NEVER_EMPTY: Final = frozenset({"pointer", "struct"})
@@ -56,7 +59,10 @@ def read(definition: str, value: Value) -> tuple[Value, Sequence[str]]:
     Raises `Unreadable` for a value of a wrong type, or one that cannot be parsed.
     """
     reading = _Reading()
-    return reading.struct(value, gotypes.parse(definition)), reading.unknown
+    read = reading.struct(value, gotypes.parse(definition))
+    if reading.mistake is not None:
+        raise reading.mistake
+    return read, reading.unknown
 
 
 @cache
@@ -79,11 +85,11 @@ def _maker(type_: Type) -> Callable[[], object]:
 def zero(type_: Type) -> object:
     """Return what Go writes for the zero value of a type."""
     match type_.kind:
-        case "string":
+        case "string" | "bytes":
             return ""
         case "bool":
             return False
-        case "int32" | "int64":
+        case "uint8" | "int32" | "int64":
             return 0
         case "float64":
             return 0.0
@@ -110,10 +116,15 @@ class _Step(NamedTuple):
 
 
 class _Reading:
-    """Reads one object; knows where it is."""
+    """Reads one object; knows where it is.
+
+    As Go does, it reads on after a value of a wrong type, and tells of the first such `mistake` in the end; what a type
+    that decodes itself does not accept is raised at once.
+    """
 
     def __init__(self) -> None:
         self.unknown: list[str] = []
+        self.mistake: Unreadable | None = None
         self._at: list[_Step | int] = []
 
     def value(self, value: object, type_: Type) -> object:
@@ -138,7 +149,7 @@ class _Reading:
         if fields is None:
             return self._self_decoding(value, type_)
         if not isinstance(value, dict):
-            raise self._wrong(value, type_.name)
+            return self._mistaken(value, type_)
         read: Value = {}
         struct = type_.definition.rpartition(".")[2]
         for name, item in value.items():
@@ -158,7 +169,7 @@ class _Reading:
 
     def _slice(self, value: object, type_: Type) -> object:
         if not isinstance(value, list):
-            raise self._wrong(value, type_.name)
+            return self._mistaken(value, type_)
         element = _element(type_)
         read = []
         for index, item in enumerate(value):
@@ -170,7 +181,7 @@ class _Reading:
 
     def _map(self, value: object, type_: Type) -> object:
         if not isinstance(value, dict):
-            raise self._wrong(value, type_.name)
+            return self._mistaken(value, type_)
         if type_.name == _RESOURCES:
             return {name: self._quantity(amount) for name, amount in value.items()} or None
         element = _element(type_)
@@ -191,23 +202,29 @@ class _Reading:
             case str() if type_.kind == "string":
                 return value
             case bool() | str():
-                raise self._wrong(value, type_.name)
+                return self._mistaken(value, type_)
             case int() | float() if type_.kind == "float64":
                 return value
             case int() if value in _INTEGERS.get(type_.kind, ()):
                 return value
             case int() | float() if type_.kind in _INTEGERS:
-                raise self._wrong(value, type_.name, f"number {value}")
+                return self._mistaken(value, type_, f"number {value}")
             case _:
-                raise self._wrong(value, type_.name)
+                return self._mistaken(value, type_)
 
     def _bytes(self, value: object) -> object:
-        if not isinstance(value, str):
-            raise self._wrong(value, "uint8" if isinstance(value, list) else "[]uint8")
-        try:
-            return decode_bytes(value)
-        except ValueError as error:
-            raise Unreadable(str(error)) from error
+        match value:
+            case str():
+                try:
+                    return decode_bytes(value)
+                except ValueError as error:
+                    self.mistake = self.mistake or Unreadable(str(error))
+                    return ""
+            case list():
+                numbers = [0 if item is None else self._scalar(item, _BYTE) for item in value]
+                return b64encode(bytes(cast("list[int]", numbers))).decode()
+            case _:
+                return self._mistaken(value, _BYTES)
 
     def _self_decoding(self, value: object, type_: Type) -> object:
         if either := _SCHEMA_OR.fullmatch(type_.definition):
@@ -215,7 +232,8 @@ class _Reading:
         try:
             return SELF_DECODING[type_.definition](value)
         except WrongTypeError as error:
-            raise self._wrong(value, str(error)) from error
+            number = isinstance(value, float) and f"number {value}"
+            raise self._wrong(value, str(error), number or "") from error
         except ValueError as error:
             raise Unreadable(str(error)) from error
 
@@ -227,6 +245,11 @@ class _Reading:
                 return [self.struct(item, schema) if isinstance(item, dict) else item for item in value]
             case _:
                 return value
+
+    def _mistaken(self, value: object, type_: Type, what: str = "") -> object:
+        """Note that a value is of a wrong type, and return what stands for it."""
+        self.mistake = self.mistake or self._wrong(value, type_.name, what)
+        return zero(type_)
 
     def _wrong(self, value: object, type_: str, what: str = "") -> Unreadable:
         steps = [step for step in self._at if isinstance(step, _Step)]

@@ -26,7 +26,7 @@ __all__ = ["Field", "Type", "parse", "shown", "struct_fields"]
 class Type:
     """A Go type."""
 
-    kind: Literal["pointer", "slice", "map", "struct", "string", "bool", "int32", "int64", "float64", "bytes"]
+    kind: Literal["pointer", "slice", "map", "struct", "string", "bool", "uint8", "int32", "int64", "float64", "bytes"]
     """A struct is also what decodes itself, such as a Quantity."""
     name: str
     """As messages say it: `v1.Container`, `[]string`."""

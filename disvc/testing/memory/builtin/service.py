@@ -7,10 +7,18 @@ same in every run. Two Services may thus get the same one; a real server would n
 from __future__ import annotations
 
 import hashlib
+from ipaddress import ip_address, ip_network
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.testing.memory import errors
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy
-from disvc.testing.memory.builtin.validation.services import service_changes, service_spec, service_status
+from disvc.testing.memory.builtin.validation.services import (
+    cluster_addresses,
+    service_changes,
+    service_spec,
+    service_status,
+)
+from disvc.testing.memory.causes import invalid
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,6 +31,7 @@ __all__ = ["ServiceStrategy"]
 
 _WITH_NODE_PORTS: Final = frozenset({"NodePort", "LoadBalancer"})
 _NODE_PORTS: Final = range(30000, 32768)
+_ADDRESSES: Final = ip_network("10.96.0.0/16")
 
 
 class ServiceStrategy(BuiltinStrategy):
@@ -34,7 +43,7 @@ class ServiceStrategy(BuiltinStrategy):
         spec = obj["spec"]
         if spec.get("clusterIP"):
             spec.setdefault("clusterIPs", [spec["clusterIP"]])
-        _allocate(obj)
+        _allocate(obj, has_addresses=False)
 
     def prepare_for_update(self, obj: Value, old: Value) -> None:
         """Keep the status, and what was given where the client does not say it again."""
@@ -48,7 +57,7 @@ class ServiceStrategy(BuiltinStrategy):
                 spec["clusterIPs"] = [spec["clusterIP"]]
         _keep_node_ports(spec, before)
         _drop_what_the_type_has_not(obj, old)
-        _allocate(obj)
+        _allocate(obj, has_addresses=before["type"] != "ExternalName")
 
     def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
         """Return what is wrong."""
@@ -94,8 +103,8 @@ def _drop_what_the_type_has_not(obj: Value, old: Value) -> None:
             del spec[name]
 
 
-def _allocate(service: Value) -> None:
-    """Give a Service what its type needs and it has not."""
+def _allocate(service: Value, *, has_addresses: bool) -> None:
+    """Give a Service what its type needs and it has not; `has_addresses` says whether it had some before."""
     spec = service["spec"]
     if spec["type"] == "ExternalName":
         spec.pop("internalTrafficPolicy", None)
@@ -108,6 +117,7 @@ def _allocate(service: Value) -> None:
         # Whoever makes the endpoints of a headless Service without selector may use both families.
         spec.setdefault("ipFamilyPolicy", "RequireDualStack")
         spec.setdefault("ipFamilies", ["IPv4", "IPv6"])
+    _check_addresses(service, has_addresses=has_addresses)
     if not spec.get("clusterIP") and not spec.get("clusterIPs"):
         number = _number(service, "clusterIP", range(1, 2**16 - 1))
         spec["clusterIP"] = f"10.96.{number >> 8}.{number & 0xFF}"
@@ -117,6 +127,19 @@ def _allocate(service: Value) -> None:
             port.setdefault("nodePort", _number(service, f"{port['protocol']}/{port['port']}", _NODE_PORTS))
     if _checks_health(spec):
         spec.setdefault("healthCheckNodePort", _number(service, "health", _NODE_PORTS))
+
+
+def _check_addresses(service: Value, *, has_addresses: bool) -> None:
+    """Refuse addresses that cannot be given, before anything else is looked at."""
+    spec = service["spec"]
+    found = list(cluster_addresses(spec))
+    for address in () if found or has_addresses else spec.get("clusterIPs", ()):
+        if address != "None" and ip_address(address) not in _ADDRESSES:
+            why = f"the provided IP ({address}) is not in the valid range. The range of valid IPs is {_ADDRESSES}"
+            shown = spec["clusterIPs"]
+            found.append(invalid("spec.clusterIPs", shown, f"failed to allocate IP {address}: {why}"))
+    if found:
+        raise errors.invalid("", "Service", service["metadata"].get("name", ""), found)
 
 
 def _checks_health(spec: Value) -> bool:

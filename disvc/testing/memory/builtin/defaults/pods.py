@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
 __all__ = ["POD_RULES"]
 
 _CORE: Final = "io.k8s.api.core.v1"
+_COMPONENT: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_IMAGE: Final = re.compile(
+    rf"(?:(?:localhost|[A-Za-z0-9-]+(?:\.[A-Za-z0-9-]+)+|[A-Za-z0-9-]+(?=:))(?::\d+)?/)?"
+    rf"{_COMPONENT}(?:/{_COMPONENT})*(?::[\w][\w.-]{{0,127}})?"
+)
+"""A name of an image without a digest: github.com/distribution/reference."""
 
 
 def _pod(pod: Value) -> None:
@@ -66,7 +73,7 @@ def _volume(volume: Value) -> None:
 
 def _pull_policy(image: str) -> str:
     """Return `Always` for an image without a tag or with the tag latest, which may mean another one tomorrow."""
-    if not image or "@" in image:
+    if "@" in image or not _IMAGE.fullmatch(image):
         return "IfNotPresent"
     _, colon, tag = image.rpartition("/")[2].partition(":")
     return "IfNotPresent" if colon and tag != "latest" else "Always"

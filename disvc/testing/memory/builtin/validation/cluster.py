@@ -24,6 +24,15 @@ if TYPE_CHECKING:
 __all__ = ["endpoints", "finalizers", "limit_range", "node", "node_changes", "resource_quota"]
 
 _STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
+_ORDER: Final = (
+    ("min", "max", "min", "min value {} is greater than max value {}"),
+    ("min", "defaultRequest", "defaultRequest", "min value {} is greater than default request value {}"),
+    ("defaultRequest", "max", "defaultRequest", "default request value {} is greater than max value {}"),
+    ("defaultRequest", "default", "defaultRequest", "default request value {} is greater than default limit value {}"),
+    ("min", "default", "default", "min value {} is greater than default value {}"),
+    ("default", "max", "default", "default value {} is greater than max value {}"),
+)
+"""Of a LimitRange: what may not be above what, where that is told, and in which words."""
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
@@ -82,11 +91,12 @@ def limit_range(spec: Value) -> Iterator[Cause]:
             for name in ("default", "defaultRequest"):
                 if name in limit:
                     yield causes.forbidden(f"{path}.{name}", "may not be specified when `type` is 'Pod'")
-        least, most = limit.get("min", {}), limit.get("max", {})
-        for name in least.keys() & most.keys():
-            if amount(least[name]) > amount(most[name]):
-                why = f"min value {least[name]} is greater than max value {most[name]}"
-                yield causes.invalid(item(f"{path}.min", name), least[name], why)
+        for name in sorted({name for amounts in limit.values() if isinstance(amounts, dict) for name in amounts}):
+            for small, large, at, why in _ORDER:
+                low, high = limit.get(small, {}).get(name), limit.get(large, {}).get(name)
+                if low is not None and high is not None and amount(low) > amount(high):
+                    shown = low if at in {"min", small} else high
+                    yield causes.invalid(item(f"{path}.{at}", name), shown, why.format(low, high))
 
 
 def endpoints(subsets: list[Value]) -> Iterator[Cause]:

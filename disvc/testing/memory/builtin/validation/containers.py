@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
+from disvc.testing.memory.builtin.validation.downward import IN_ENVIRONMENT, field_reference
 from disvc.testing.memory.builtin.validation.fields import formatted, nonnegative, one_of, port, required
 from disvc.testing.memory.builtin.validation.resources import resource_requirements
 from disvc.testing.memory.builtin.validation.volumes import volume_mounts
@@ -118,8 +119,8 @@ def _value_from(path: str, source: Value, value: str) -> Iterator[Cause]:
         if (selector := source.get(name)) is not None:
             yield from formatted(child(child(path, name), "name"), selector.get("name", ""), formats.dns_subdomain)
             yield from required(child(child(path, name), "key"), selector["key"], formats.config_key)
-    if (field := source.get("fieldRef")) is not None and not field["fieldPath"]:
-        yield causes.required(f"{path}.fieldRef.fieldPath")
+    if (reference := source.get("fieldRef")) is not None:
+        yield from field_reference(child(path, "fieldRef"), reference, IN_ENVIRONMENT)
     if not source:
         listed = ", ".join(f"`{name}`" for name in _SOURCES[:-1])
         yield causes.invalid(path, "", f"must specify one of: {listed} or `{_SOURCES[-1]}`")

@@ -55,6 +55,7 @@ def pod_spec(path: str, spec: Value, *, more_volumes: Collection[str] = ()) -> I
     yield from one_of(child(path, "restartPolicy"), spec["restartPolicy"], _RESTART_POLICIES)
     yield from one_of(child(path, "dnsPolicy"), spec["dnsPolicy"], _DNS_POLICIES)
     yield from labels(child(path, "nodeSelector"), spec.get("nodeSelector"))
+    yield from _gates(path, spec)
     for name in ("serviceAccountName", "nodeName"):
         if value := spec.get(name):
             yield from formatted(child(path, name), value, formats.dns_subdomain)
@@ -71,6 +72,14 @@ def pod_spec(path: str, spec: Value, *, more_volumes: Collection[str] = ()) -> I
     if "preemptionPolicy" in spec:
         policies = ("PreemptLowerPriority", "Never")
         yield from one_of(child(path, "preemptionPolicy"), spec["preemptionPolicy"], policies)
+
+
+def _gates(path: str, spec: Value) -> Iterator[Cause]:
+    for index, gate in enumerate(spec.get("readinessGates", ())):
+        at = f"{item(child(path, 'readinessGates'), index)}.conditionType"
+        yield from formatted(at, gate["conditionType"], formats.label_key)
+    for index, gate in enumerate(spec.get("schedulingGates", ())):
+        yield from formatted(item(child(path, "schedulingGates"), index), gate["name"], formats.label_key)
 
 
 def _host_network(path: str, given: list[Value]) -> Iterator[Cause]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["service_changes", "service_spec", "service_status"]
+__all__ = ["cluster_addresses", "service_changes", "service_spec", "service_status"]
 
 _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES: Final = ("Cluster", "Local")
@@ -42,7 +42,7 @@ def service_spec(spec: Value) -> Iterator[Cause]:
             why = "must be greater than 0 and less than 86400"
             yield causes.invalid("spec.sessionAffinityConfig.clientIP.timeoutSeconds", seconds, why)
     if spec["type"] != "ExternalName":
-        yield from _cluster_addresses(spec)
+        yield from cluster_addresses(spec)
     for index, address in enumerate(spec.get("externalIPs", ())):
         path = item("spec.externalIPs", index)
         malformed = list(legacy_ip_address(path, address))
@@ -81,7 +81,8 @@ def _port(path: str, given: Value, names: set[str], *, is_one_of_many: bool) -> 
         yield from formatted(f"{path}.appProtocol", given["appProtocol"], formats.label_key)
 
 
-def _cluster_addresses(spec: Value) -> Iterator[Cause]:
+def cluster_addresses(spec: Value) -> Iterator[Cause]:
+    """Check the addresses of a Service under which the cluster reaches it, and their families."""
     path, addresses = "spec.clusterIPs", spec.get("clusterIPs", [])
     if spec.get("clusterIP") and addresses and addresses[0] != spec["clusterIP"]:
         yield causes.invalid(path, addresses, "first value must match `clusterIP`")

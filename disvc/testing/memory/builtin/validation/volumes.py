@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
+from disvc.testing.memory.builtin.validation.downward import IN_VOLUMES, field_reference
 from disvc.testing.memory.builtin.validation.fields import formatted, required
 from disvc.testing.memory.causes import child, item
 
@@ -17,7 +18,12 @@ if TYPE_CHECKING:
 
 __all__ = ["volume_mounts", "volumes"]
 
-_REFERENCES: Final = {"secret": "secretName", "configMap": "name", "persistentVolumeClaim": "claimName"}
+_REFERENCES: Final = {
+    "secret": "secretName",
+    "configMap": "name",
+    "persistentVolumeClaim": "claimName",
+    "hostPath": "path",
+}
 _FILE_MODE: Final = "must be a number between 0 and 0777 (octal), both inclusive"
 _MODES: Final = range(0o777 + 1)
 
@@ -50,20 +56,28 @@ def _source(path: str, volume: Value) -> Iterator[Cause]:
 def _contents(path: str, name: str, source: Value) -> Iterator[Cause]:
     if (reference := _REFERENCES.get(name)) and not source.get(reference):
         yield causes.required(child(path, reference))
-    if name == "hostPath" and not source["path"]:
-        yield causes.required(child(path, "path"))
     if source.get("defaultMode", 0) not in _MODES:
         yield causes.invalid(child(path, "defaultMode"), source["defaultMode"], _FILE_MODE)
     for index, entry in enumerate(source.get("items", ())):
-        at = item(child(path, "items"), index)
-        if "key" in entry and not entry["key"]:
-            yield causes.required(child(at, "key"))
-        if not entry["path"]:
-            yield causes.required(child(at, "path"))
-        elif ".." in entry["path"].split("/"):
-            yield causes.invalid(child(at, "path"), entry["path"], "must not contain '..'")
-        if entry.get("mode", 0) not in _MODES:
-            yield causes.invalid(child(at, "mode"), entry["mode"], _FILE_MODE)
+        yield from _file(path, item(child(path, "items"), index), entry)
+    if name == "projected":
+        for index, part in enumerate(source["sources"] or ()):
+            for kind, projected in part.items():
+                yield from _contents(f"{item(child(path, 'sources'), index)}.{kind}", kind, projected)
+
+
+def _file(path: str, at: str, entry: Value) -> Iterator[Cause]:
+    """Check a file of the volume at `path`."""
+    if "key" in entry and not entry["key"]:
+        yield causes.required(child(at, "key"))
+    if not entry["path"]:
+        yield causes.required(child(at, "path"))
+    elif ".." in entry["path"].split("/"):
+        yield causes.invalid(child(at, "path"), entry["path"], "must not contain '..'")
+    if entry.get("mode", 0) not in _MODES:
+        yield causes.invalid(child(at, "mode"), entry["mode"], _FILE_MODE)
+    if (reference := entry.get("fieldRef")) is not None:
+        yield from field_reference(child(path, "fieldRef"), reference, IN_VOLUMES)
 
 
 def volume_mounts(path: str, mounts: list[Value], names: Collection[str]) -> Iterator[Cause]:
