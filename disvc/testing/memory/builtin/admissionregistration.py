@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.columns.others import WEBHOOKS
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind
-from disvc.testing.memory.builtin.validation.fields import formatted, label_selector, required
+from disvc.testing.memory.builtin.validation.fields import formatted, label_selector
 from disvc.testing.memory.causes import child, item
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ def _review_versions(path: str, versions: list[str]) -> Iterator[Cause]:
         if version in versions[:index]:
             yield causes.invalid(item(path, index), version, "duplicate version")
         else:
-            yield from required(item(path, index), version, formats.dns_1035_label)
+            yield from formatted(item(path, index), version, formats.dns_1035_label)
     if not any(version in _REVIEWS for version in versions):
         yield causes.invalid(path, versions, f"must include at least one of {', '.join(_REVIEWS)}")
 

@@ -14,7 +14,7 @@ from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.columns.others import HORIZONTAL_POD_AUTOSCALER
 from disvc.testing.memory.builtin.decoding import read
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind
-from disvc.testing.memory.builtin.validation.fields import nonnegative, required
+from disvc.testing.memory.builtin.validation.fields import formatted, nonnegative, required
 from disvc.testing.memory.causes import child, item
 from disvc.testing.memory.resource import Column, Conversion
 from disvc.testing.quantity import amount
@@ -140,8 +140,8 @@ def _source(path: str, name: str, source: Value) -> Iterator[Cause]:
     target = source["target"]
     if name in {"resource", "containerResource"} and not source["name"]:
         yield causes.required(child(path, "name"), "must specify a resource name")
-    if "metric" in source and not source["metric"]["name"]:
-        yield causes.required(f"{path}.metric.name", "must specify a metric name")
+    if "metric" in source:
+        yield from _metric_name(f"{path}.metric.name", source["metric"]["name"])
     yield from _target(child(path, "target"), target)
     given = [each for each in _TARGETS[name] if each in target]
     if not given:
@@ -150,6 +150,13 @@ def _source(path: str, name: str, source: Value) -> Iterator[Cause]:
     if len(given) > 1 and name in _TOO_MANY_TARGETS:
         field, why = _TOO_MANY_TARGETS[name]
         yield causes.forbidden(f"{path}.target.{field}", why)
+
+
+def _metric_name(path: str, name: str) -> Iterator[Cause]:
+    if name:
+        yield from formatted(path, name, formats.path_segment)
+    else:
+        yield causes.required(path, "must specify a metric name")
 
 
 def _target(path: str, target: Value) -> Iterator[Cause]:

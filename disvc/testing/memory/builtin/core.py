@@ -10,7 +10,7 @@ from disvc.testing.memory.builtin.columns.pods import POD
 from disvc.testing.memory.builtin.pod import PodStrategy, grace_period
 from disvc.testing.memory.builtin.service import ServiceStrategy
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind, spec
-from disvc.testing.memory.builtin.validation import cluster, configuration
+from disvc.testing.memory.builtin.validation import cluster, configuration, quotas
 from disvc.testing.memory.builtin.validation.claims import claim_changes, claim_spec
 from disvc.testing.memory.formats import dns_label
 from disvc.testing.memory.resource import ALL_VERBS
@@ -89,12 +89,12 @@ class _PersistentVolumeClaim(BuiltinStrategy):
 
 class _ResourceQuota(BuiltinStrategy):
     def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
-        return list(cluster.resource_quota(obj["spec"]))
+        return list(quotas.resource_quota(obj["spec"]))
 
 
 class _LimitRange(BuiltinStrategy):
     def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
-        return list(cluster.limit_range(obj["spec"]))
+        return list(quotas.limit_range(obj["spec"]))
 
 
 class _Endpoints(BuiltinStrategy):

@@ -82,7 +82,7 @@ def _address(path: str, number: int, address: str, address_type: str) -> Iterato
     if address_type not in _ADDRESS_TYPES:
         return
     if address_type == "FQDN":
-        yield from formatted(at, address.removesuffix("."), formats.dns_subdomain)
+        yield from _domain(at, address)
         return
     malformed = list((legacy_ip_address if address_type == "IPv4" else ip_address)(at, address))
     yield from malformed
@@ -91,6 +91,17 @@ def _address(path: str, number: int, address: str, address_type: str) -> Iterato
     if (":" in address) != (address_type == "IPv6"):
         yield causes.invalid(path, address, f"must be an {address_type} address")
     yield from endpoint_address(at, address)
+
+
+def _domain(path: str, name: str) -> Iterator[Cause]:
+    if not name:
+        yield causes.required(path)
+        return
+    name = name.removesuffix(".")
+    if messages := formats.dns_subdomain(name):
+        yield causes.invalid(path, name, ",".join(messages))
+    elif "." not in name:
+        yield causes.invalid(path, name, "should be a domain with at least two segments separated by dots")
 
 
 def _content(obj: Value) -> object:

@@ -38,7 +38,7 @@ _DATE: Final = (
 _ZONE: Final = ("Z07:00", r"Z|[+-]\d{2}:\d{2}")
 _SECONDS: Final = (*_DATE, ("05", r"[0-5][0-9](?:[.,]\d+)?"), _ZONE)
 _MICROSECONDS: Final = (*_DATE, ("05", "[0-5][0-9]"), (".000000", r"[.,]\d{6}(?!\d)"), _ZONE)
-_QUANTITY: Final = re.compile(r"[+-]?[0-9.]+[eEinumkKMGTP]*[-+]?[0-9]*")
+_QUANTITY: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)[eEinumkKMGTP]*[-+]?\d*")
 _INT32: Final = range(-(2**31), 2**31)
 
 

@@ -122,7 +122,8 @@ def _allocate(service: Value, *, has_addresses: bool) -> None:
         number = _number(service, "clusterIP", range(1, 2**16 - 1))
         spec["clusterIP"] = f"10.96.{number >> 8}.{number & 0xFF}"
         spec["clusterIPs"] = [spec["clusterIP"]]
-    if spec["type"] == "NodePort" or spec.get("allocateLoadBalancerNodePorts"):
+    is_balanced = spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts")
+    if spec["type"] == "NodePort" or is_balanced:
         for port in spec.get("ports", ()):
             port.setdefault("nodePort", _number(service, f"{port['protocol']}/{port['port']}", _NODE_PORTS))
     if _checks_health(spec):

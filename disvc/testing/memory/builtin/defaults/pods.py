@@ -30,7 +30,8 @@ def _pod(pod: Value) -> None:
             resources["requests"] = {**limits, **resources.get("requests", {})}
         if spec.get("hostNetwork"):
             for port in container.get("ports", ()):
-                port.setdefault("hostPort", port["containerPort"])
+                if port["containerPort"]:
+                    port.setdefault("hostPort", port["containerPort"])
     if (limits := spec.get("resources", {}).get("limits")) is not None:
         _pod_level_requests(spec, limits)
     spec.setdefault("enableServiceLinks", True)

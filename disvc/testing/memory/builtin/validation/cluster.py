@@ -1,4 +1,4 @@
-"""Namespaces, Nodes, ResourceQuotas, LimitRanges and Endpoints."""
+"""Namespaces, Nodes and Endpoints."""
 
 from __future__ import annotations
 
@@ -9,10 +9,8 @@ from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address
 from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
 from disvc.testing.memory.builtin.validation.fields import formatted, one_of, port, required
-from disvc.testing.memory.builtin.validation.resources import quota_name, resource_quantity
 from disvc.testing.memory.causes import item
 from disvc.testing.memory.go_text import Struct
-from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,27 +19,17 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["endpoints", "finalizers", "limit_range", "node", "node_changes", "resource_quota"]
+__all__ = ["endpoints", "finalizers", "node", "node_changes"]
 
 _STANDARD_FINALIZERS: Final = frozenset({"kubernetes", "orphan", "foregroundDeletion"})
-_ORDER: Final = (
-    ("min", "max", "min", "min value {} is greater than max value {}"),
-    ("min", "defaultRequest", "defaultRequest", "min value {} is greater than default request value {}"),
-    ("defaultRequest", "max", "defaultRequest", "default request value {} is greater than max value {}"),
-    ("defaultRequest", "default", "defaultRequest", "default request value {} is greater than default limit value {}"),
-    ("min", "default", "default", "min value {} is greater than default value {}"),
-    ("default", "max", "default", "default value {} is greater than max value {}"),
-)
-"""Of a LimitRange: what may not be above what, where that is told, and in which words."""
 _EFFECTS: Final = ("NoSchedule", "PreferNoSchedule", "NoExecute")
 
 
 def finalizers(path: str, names: list[str]) -> Iterator[Cause]:
     """Check finalizers of a namespace's spec."""
     for name in names:
-        if messages := formats.label_key(name):
-            yield from (causes.invalid(path, name, message) for message in messages)
-        elif "/" not in name and name not in _STANDARD_FINALIZERS:
+        yield from formatted(path, name, formats.label_key)
+        if "/" not in name and name not in _STANDARD_FINALIZERS:
             why = "name is neither a standard finalizer name nor is it fully qualified"
             yield causes.invalid(path, name, why)
 
@@ -69,34 +57,6 @@ def node_changes(spec: Value, before: Value) -> Iterator[Cause]:
         yield causes.forbidden("spec.podCIDRs", 'node updates may not change podCIDR except from "" to valid')
     if before.get("providerID") and spec.get("providerID") != before["providerID"]:
         yield causes.forbidden("spec.providerID", 'node updates may not change providerID except from "" to valid')
-
-
-def resource_quota(spec: Value) -> Iterator[Cause]:
-    """Check the spec of a ResourceQuota."""
-    for name, quantity in spec.get("hard", {}).items():
-        path = item("spec.hard", name)
-        yield from quota_name(path, name)
-        yield from resource_quantity(path, name, quantity)
-
-
-def limit_range(spec: Value) -> Iterator[Cause]:
-    """Check the spec of a LimitRange."""
-    seen: set[str] = set()
-    for index, limit in enumerate(spec["limits"] or ()):
-        path = item("spec.limits", index)
-        if limit["type"] in seen:
-            yield causes.duplicate(f"{path}.type", limit["type"])
-        seen.add(limit["type"])
-        if limit["type"] == "Pod":
-            for name in ("default", "defaultRequest"):
-                if name in limit:
-                    yield causes.forbidden(f"{path}.{name}", "may not be specified when `type` is 'Pod'")
-        for name in sorted({name for amounts in limit.values() if isinstance(amounts, dict) for name in amounts}):
-            for small, large, at, why in _ORDER:
-                low, high = limit.get(small, {}).get(name), limit.get(large, {}).get(name)
-                if low is not None and high is not None and amount(low) > amount(high):
-                    shown = low if at in {"min", small} else high
-                    yield causes.invalid(item(f"{path}.{at}", name), shown, why.format(low, high))
 
 
 def endpoints(subsets: list[Value]) -> Iterator[Cause]:

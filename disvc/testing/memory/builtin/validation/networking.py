@@ -125,7 +125,7 @@ def _backend(path: str, backend: Value) -> Iterator[Cause]:
 
 
 def _reference(path: str, reference: Value) -> Iterator[Cause]:
-    if "apiGroup" in reference:
+    if reference.get("apiGroup") is not None:
         yield from formatted(child(path, "apiGroup"), reference["apiGroup"], formats.dns_subdomain)
     for name in ("kind", "name"):
         yield from required(child(path, name), reference[name], formats.path_segment)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["quota_name", "resource_quantity", "resource_requirements"]
+__all__ = ["container_resource", "quota_name", "resource", "resource_quantity", "resource_requirements"]
 
 _OF_CONTAINERS: Final = frozenset({"cpu", "memory", "ephemeral-storage"})
 _COUNTED: Final = frozenset(
@@ -46,11 +46,11 @@ def resource_requirements(path: str, requirements: Value) -> Iterator[Cause]:
     limits, requests = requirements.get("limits", {}), requirements.get("requests", {})
     for name, quantity in limits.items():
         at = item(child(path, "limits"), name)
-        yield from _container_resource(at, name)
+        yield from container_resource(at, name)
         yield from resource_quantity(at, name, quantity)
     for name, quantity in requests.items():
         at = item(child(path, "requests"), name)
-        yield from _container_resource(at, name)
+        yield from container_resource(at, name)
         yield from resource_quantity(at, name, quantity)
         yield from _against_limit(path, name, quantity, limits.get(name))
 
@@ -68,22 +68,24 @@ def _against_limit(path: str, name: str, quantity: str, limit: str | None) -> It
         yield causes.invalid(requests, quantity, f"must be less than or equal to {name} limit of {limit}")
 
 
-def _container_resource(path: str, name: str) -> Iterator[Cause]:
+def container_resource(path: str, name: str) -> Iterator[Cause]:
+    """Check the name of a resource that a container uses."""
     if "/" in name:
         yield from formatted(path, name, formats.label_key)
     elif name not in _OF_CONTAINERS and not name.startswith("hugepages-"):
-        yield from _resource(path, name)
+        yield from resource(path, name)
         yield causes.invalid(path, name, "must be a standard resource for containers")
 
 
 def quota_name(path: str, name: str) -> Iterator[Cause]:
     """Check the name of a resource that a ResourceQuota limits."""
-    yield from _resource(path, name)
+    yield from resource(path, name)
     if "/" not in name and name not in _OF_QUOTAS and not name.startswith("requests.hugepages-"):
         yield causes.invalid(path, name, "must be a standard resource for quota")
 
 
-def _resource(path: str, name: str) -> Iterator[Cause]:
+def resource(path: str, name: str) -> Iterator[Cause]:
+    """Check the name of any resource."""
     if messages := formats.label_key(name):
         yield from (causes.invalid(path, name, message) for message in messages)
     elif "/" not in name and name not in _STANDARD and not name.startswith("requests.hugepages-"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
-from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address
+from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address, network
 from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
 from disvc.testing.memory.builtin.validation.fields import formatted, labels, one_of, port, required
 from disvc.testing.memory.causes import item
@@ -112,7 +112,7 @@ def _uniqueness(spec: Value) -> Iterator[Cause]:
     for name in ("nodePort", "port"):
         for index, each in enumerate(ports):
             key = (name, each["protocol"], each.get(name, 0))
-            if each.get(name) and key in seen:
+            if (name == "port" or name in each) and key in seen:
                 yield _twice(item("spec.ports", index), name, each)
             seen.add(key)
 
@@ -127,6 +127,8 @@ def _twice(path: str, name: str, port: Value) -> Cause:
 
 def _load_balancer(spec: Value) -> Iterator[Cause]:
     if spec["type"] == "LoadBalancer":
+        for index, given in enumerate(spec.get("loadBalancerSourceRanges", ())):
+            yield from network(item("spec.LoadBalancerSourceRanges", index), given.strip())
         if "loadBalancerClass" in spec:
             yield from formatted("spec.loadBalancerClass", spec["loadBalancerClass"], formats.label_key)
         return

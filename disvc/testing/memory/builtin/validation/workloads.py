@@ -153,6 +153,10 @@ def stateful_set_spec(spec: Value) -> Iterator[Cause]:
     claims = spec.get("volumeClaimTemplates", ())
     for index, claim in enumerate(claims):
         yield from claim_spec(f"{item('spec.volumeClaimTemplates', index)}.spec", claim["spec"])
+        if not claim["metadata"].get("name"):
+            volume = item("spec.template.spec.volumes", index)
+            yield causes.required(f"{volume}.persistentVolumeClaim.claimName")
+            yield causes.required(f"{volume}.name")
     yield from nonnegative("spec", spec, "replicas", "minReadySeconds")
     if spec.get("ordinals", {}).get("start", 0) < 0:
         yield from nonnegative("spec.ordinals", spec["ordinals"], "start")
