@@ -58,7 +58,7 @@ class SKLearnModel(kserve.Model):
         """
         files = [path for path in sorted(self._folder.iterdir()) if path.is_file() and path.suffix in _EXTENSIONS]
         if not files:
-            raise ModelMissingError(self._folder)
+            raise ModelMissingError(str(self._folder))
         if len(files) > 1:
             raise RuntimeError(f"More than one model file is detected, Only one is allowed within model_dir: {files}")
         self._model = joblib.load(files[0])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import joblib
 import msgspec
+import psutil
 import pytest
 from grpc import aio
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
@@ -93,6 +94,12 @@ async def refuses(address: Address) -> bool:
     return False
 
 
+def listening(pid: int) -> set[Address]:
+    """Return where a process accepts connections; gRPC does by IPv6 sockets with mapped addresses."""
+    sockets = [c for c in psutil.net_connections("tcp") if c.pid == pid and c.status == psutil.CONN_LISTEN]
+    return {(s.laddr.ip.removeprefix("::ffff:"), s.laddr.port) for s in sockets if s.laddr}
+
+
 def model(uri: str, **fields: Any) -> Value:
     return {"model": {"storageUri": uri, "protocolVersion": "v2", "args": ["--model_name=iris"], **fields}}
 
@@ -137,7 +144,9 @@ async def test_isvcs_of_both_protocols_answer_what_scikit_learn_does_also_after_
     assert scikit_learns(trained, IRIS) != scikit_learns(trained, IRIS_2)
 
     a = await pod_of(pods, "a-v1-0")
-    os.kill(int(server(a)["containerID"].removeprefix("process://")), signal.SIGKILL)
+    pid = int(server(a)["containerID"].removeprefix("process://"))
+    assert listening(pid) == set(loopback(a).values())
+    os.kill(pid, signal.SIGKILL)
     again = await pod_of(pods, "a-v1-0", lambda pod: is_ready(pod) and server(pod)["restartCount"] == 1)
     assert server(again)["lastState"]["terminated"]["exitCode"] == 128 + signal.SIGKILL
     assert loopback(again) == loopback(a)
