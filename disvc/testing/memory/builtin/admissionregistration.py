@@ -93,9 +93,10 @@ def _rule(path: str, rule: Value) -> Iterator[Cause]:
     yield from _not_with_others(path, rule, "apiVersions")
     if not rule.get("resources"):
         yield causes.required(child(path, "resources"))
-    for index, resource in enumerate(rule.get("resources", ())):
-        if not resource:
-            yield causes.required(item(child(path, "resources"), index))
+    for name in ("apiVersions", "resources"):
+        for index, text in enumerate(rule.get(name, ())):
+            if not text:
+                yield causes.required(item(child(path, name), index))
     if "*/*" in rule.get("resources", ()) and len(rule["resources"]) > 1:
         why = "if '*/*' is present, must not specify other resources"
         yield causes.invalid(child(path, "resources"), rule["resources"], why)

@@ -232,8 +232,9 @@ class _Reading:
         try:
             return SELF_DECODING[type_.definition](value)
         except WrongTypeError as error:
-            number = isinstance(value, float) and f"number {value}"
-            raise self._wrong(value, str(error), number or "") from error
+            # A number that does not fit is shown; one where a text is wanted is not.
+            is_number = isinstance(value, float) and str(error) == "int32"
+            raise self._wrong(value, str(error), f"number {value}" if is_number else "") from error
         except ValueError as error:
             raise Unreadable(str(error)) from error
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy
-from disvc.testing.memory.builtin.validation.pods import pod_changes, pod_spec
+from disvc.testing.memory.builtin.validation.pods import pod_changes, pod_spec, tokens
 from disvc.testing.memory.causes import forbidden, invalid
 from disvc.testing.quantity import amount
 
@@ -58,7 +58,7 @@ class PodStrategy(BuiltinStrategy):
         """Return what is wrong."""
         if subresource == "status" and old is not None:
             return _status_changes(obj, old)
-        found = list(pod_spec("spec", obj["spec"]))
+        found = [*pod_spec("spec", obj["spec"]), *tokens("spec", obj["spec"])]
         if old is None:
             if obj["spec"].get("ephemeralContainers"):
                 found.append(forbidden("spec.ephemeralContainers", "cannot be set on create"))

@@ -35,6 +35,8 @@ def _pod(pod: Value) -> None:
     if (limits := spec.get("resources", {}).get("limits")) is not None:
         _pod_level_requests(spec, limits)
     spec.setdefault("enableServiceLinks", True)
+    if spec.get("terminationGracePeriodSeconds", 0) < 0:
+        spec["terminationGracePeriodSeconds"] = 1
 
 
 def _pod_level_requests(spec: Value, limits: Value) -> None:

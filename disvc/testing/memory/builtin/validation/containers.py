@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["PROTOCOLS", "containers", "init_containers"]
+__all__ = ["PROTOCOLS", "containers", "init_containers", "security_context"]
 
 PROTOCOLS: Final = ("SCTP", "TCP", "UDP")
 _HANDLERS: Final = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _PROBES: Final = ("livenessProbe", "readinessProbe", "startupProbe")
 _PULL_POLICIES: Final = ("Always", "IfNotPresent", "Never")
+_RESTART_POLICIES: Final = ("Always", "Never", "OnFailure")
+_IDS: Final = range(2**31)
 _SOURCES: Final = ("fieldRef", "resourceFieldRef", "configMapKeyRef", "secretKeyRef", "fileKeyRef")
 _ONE_AT_A_TIME: Final = "may not have more than one field specified at a time"
 
@@ -73,6 +75,17 @@ def _container(path: str, container: Value, volumes: Collection[str]) -> Iterato
     yield from volume_mounts(child(path, "volumeMounts"), container.get("volumeMounts", []), volumes)
     yield from one_of(child(path, "imagePullPolicy"), container["imagePullPolicy"], _PULL_POLICIES)
     yield from resource_requirements(child(path, "resources"), container["resources"])
+    yield from security_context(child(path, "securityContext"), container.get("securityContext", {}))
+    if "restartPolicy" in container:
+        yield from one_of(child(path, "restartPolicy"), container["restartPolicy"], _RESTART_POLICIES)
+
+
+def security_context(path: str, context: Value) -> Iterator[Cause]:
+    """Check the users and groups of a security context, of a Pod or of a container."""
+    for name in ("fsGroup", "runAsUser", "runAsGroup"):
+        if context.get(name, 0) not in _IDS:
+            why = f"must be between 0 and {_IDS[-1]}, inclusive"
+            yield causes.invalid(child(path, name), context[name], why)
 
 
 def _ports(path: str, ports: list[Value]) -> Iterator[Cause]:

@@ -6,7 +6,7 @@ import copy
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
-from disvc.testing.memory.builtin.validation.containers import containers, init_containers
+from disvc.testing.memory.builtin.validation.containers import containers, init_containers, security_context
 from disvc.testing.memory.builtin.validation.fields import annotation_keys, formatted, labels, one_of
 from disvc.testing.memory.builtin.validation.volumes import volumes
 from disvc.testing.memory.causes import child, item
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["pod_changes", "pod_spec", "pod_template", "tolerations"]
+__all__ = ["pod_changes", "pod_spec", "pod_template", "tokens", "tolerations"]
 
 _RESTART_POLICIES: Final = ("Always", "OnFailure", "Never")
 _DNS_POLICIES: Final = ("ClusterFirstWithHostNet", "ClusterFirst", "Default", "None")
@@ -55,6 +55,7 @@ def pod_spec(path: str, spec: Value, *, more_volumes: Collection[str] = ()) -> I
     yield from one_of(child(path, "restartPolicy"), spec["restartPolicy"], _RESTART_POLICIES)
     yield from one_of(child(path, "dnsPolicy"), spec["dnsPolicy"], _DNS_POLICIES)
     yield from labels(child(path, "nodeSelector"), spec.get("nodeSelector"))
+    yield from security_context(child(path, "securityContext"), spec["securityContext"])
     yield from _gates(path, spec)
     for name in ("serviceAccountName", "nodeName"):
         if value := spec.get(name):
@@ -72,6 +73,17 @@ def pod_spec(path: str, spec: Value, *, more_volumes: Collection[str] = ()) -> I
     if "preemptionPolicy" in spec:
         policies = ("PreemptLowerPriority", "Never")
         yield from one_of(child(path, "preemptionPolicy"), spec["preemptionPolicy"], policies)
+
+
+def tokens(path: str, spec: Value) -> Iterator[Cause]:
+    """Check that a Pod whose volumes have tokens of its service account says which one that is."""
+    if spec.get("serviceAccountName"):
+        return
+    for index, volume in enumerate(spec.get("volumes", ())):
+        for number, source in enumerate(volume.get("projected", {}).get("sources") or ()):
+            if "serviceAccountToken" in source:
+                at = f"{item(child(path, 'volumes'), index)}.projected.sources[{number}].serviceAccountToken"
+                yield causes.forbidden(at, "must not be specified when serviceAccountName is not set")
 
 
 def _gates(path: str, spec: Value) -> Iterator[Cause]:

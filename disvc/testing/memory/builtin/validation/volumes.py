@@ -26,6 +26,7 @@ _REFERENCES: Final = {
 }
 _FILE_MODE: Final = "must be a number between 0 and 0777 (octal), both inclusive"
 _MODES: Final = range(0o777 + 1)
+_SHORTEST_TOKEN_S: Final = 600
 
 
 def volumes(path: str, given: list[Value]) -> tuple[list[Cause], Collection[str]]:
@@ -58,26 +59,49 @@ def _contents(path: str, name: str, source: Value) -> Iterator[Cause]:
         yield causes.required(child(path, reference))
     if source.get("defaultMode", 0) not in _MODES:
         yield causes.invalid(child(path, "defaultMode"), source["defaultMode"], _FILE_MODE)
-    for index, entry in enumerate(source.get("items", ())):
-        yield from _file(path, item(child(path, "items"), index), entry)
+    yield from _files(path, source)
     if name == "projected":
-        for index, part in enumerate(source["sources"] or ()):
-            for kind, projected in part.items():
-                yield from _contents(f"{item(child(path, 'sources'), index)}.{kind}", kind, projected)
+        for index, projection in enumerate(source["sources"] or ()):
+            yield from _projection(path, item(child(path, "sources"), index), projection)
 
 
-def _file(path: str, at: str, entry: Value) -> Iterator[Cause]:
-    """Check a file of the volume at `path`."""
-    if "key" in entry and not entry["key"]:
-        yield causes.required(child(at, "key"))
-    if not entry["path"]:
-        yield causes.required(child(at, "path"))
-    elif ".." in entry["path"].split("/"):
-        yield causes.invalid(child(at, "path"), entry["path"], "must not contain '..'")
-    if entry.get("mode", 0) not in _MODES:
-        yield causes.invalid(child(at, "mode"), entry["mode"], _FILE_MODE)
-    if (reference := entry.get("fieldRef")) is not None:
-        yield from field_reference(child(path, "fieldRef"), reference, IN_VOLUMES)
+def _projection(path: str, at: str, projection: Value) -> Iterator[Cause]:
+    """Check what the projected volume at `path` has from one source."""
+    for kind, source in projection.items():
+        if kind in {"secret", "configMap"} and not source.get("name"):
+            yield causes.required(f"{at}.{kind}.name")
+        yield from _files(f"{at}.{kind}", source)
+        if kind == "serviceAccountToken":
+            if source["expirationSeconds"] < _SHORTEST_TOKEN_S:
+                why = "may not specify a duration less than 10 minutes"
+                yield causes.invalid(f"{at}.{kind}.expirationSeconds", source["expirationSeconds"], why)
+            yield from _local_path(child(path, "path"), source["path"])
+
+
+def _files(path: str, source: Value) -> Iterator[Cause]:
+    """Check the files that a volume, or a source of one, takes from what it shows."""
+    for index, entry in enumerate(source.get("items", ())):
+        at = item(child(path, "items"), index)
+        if "key" in entry:
+            if not entry["key"]:
+                yield causes.required(child(at, "key"))
+            yield from _local_path(child(at, "path"), entry["path"])
+        else:
+            # A file of the downward API is told by its volume.
+            at = path
+            yield from _local_path(child(path, "path"), entry["path"])
+        if entry.get("mode", 0) not in _MODES:
+            yield causes.invalid(child(at, "mode"), entry["mode"], _FILE_MODE)
+        if (reference := entry.get("fieldRef")) is not None:
+            yield from field_reference(child(path, "fieldRef"), reference, IN_VOLUMES)
+
+
+def _local_path(at: str, path: str) -> Iterator[Cause]:
+    if not path:
+        yield causes.required(at)
+    yield from formatted(at, path, _descending)
+    if path.startswith("..") and not path.startswith("../"):
+        yield causes.invalid(at, path, "must not start with '..'")
 
 
 def volume_mounts(path: str, mounts: list[Value], names: Collection[str]) -> Iterator[Cause]:
