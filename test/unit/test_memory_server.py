@@ -77,6 +77,20 @@ async def test_a_name_must_be_a_subdomain(client: Client) -> None:
         await client.create(CONFIG_MAPS, config_map("A_b"))
 
 
+async def test_an_ingress_that_names_no_class_gets_the_default(client: Client) -> None:
+    group = "networking.k8s.io/v1"
+    classes = Resource(group, "IngressClass", "ingressclasses", namespaced=False)
+    ingresses = Resource(group, "Ingress", "ingresses")
+    spec = {"defaultBackend": {"service": {"name": "s", "port": {"number": 80}}}}
+    none = await client.create(ingresses, {"metadata": {"name": "a", "namespace": "default"}, "spec": spec})
+    assert "ingressClassName" not in none.decode()["spec"]
+    default = {"annotations": {"ingressclass.kubernetes.io/is-default-class": "true"}}
+    for name, metadata in (("x", {}), ("y", default)):
+        await client.create(classes, {"metadata": {"name": name, **metadata}, "spec": {"controller": "example.com/c"}})
+    given = await client.create(ingresses, {"metadata": {"name": "b", "namespace": "default"}, "spec": spec})
+    assert given.decode()["spec"]["ingressClassName"] == "y"
+
+
 async def test_pages_are_of_one_state(client: Client) -> None:
     for name in "abcd":
         await client.create(CONFIG_MAPS, config_map(name))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import errors
 from disvc.testing.memory.containers import CRDS, NAMESPACES
+from disvc.testing.memory.default_classes import classed
 from disvc.testing.memory.webhook_reviews import Admitted
 
 if TYPE_CHECKING:
@@ -34,6 +35,7 @@ class Admission:
         if old is None:
             self._check_definition(call, obj)
             self._check_namespace(call, obj)
+            obj = classed(call.resource, obj, self._store, self._registry)
         changed = await self._webhooks.mutate(Admitted(call, obj, old, dry_run))
         assert changed is not None
         return changed
