@@ -80,7 +80,7 @@ class DeploymentReconciler:
                 if new is None and self._may_begin(deployment, old):
                     new = await self._create(obj, deployment, old)
                 if new is not None:
-                    new = await self._number(new, old)
+                    new = await self._annotate(new, deployment, old)
                     deployment = await self._set_revision(deployment, new)
                 await self._scale(obj, deployment, new, old)
                 new, old = self._replica_sets_of(obj, deployment)
@@ -115,7 +115,6 @@ class DeploymentReconciler:
         surge, _ = fence_posts(deployment)
         room = spec["replicas"] + surge - sum(one["spec"]["replicas"] for one in old)
         replicas = spec["replicas"] if first else max(0, min(spec["replicas"], room))
-        copied = {k: v for k, v in (metadata.get("annotations") or {}).items() if k not in _NOT_COPIED}
         made = await self._client.create(
             REPLICA_SETS,
             {
@@ -123,7 +122,7 @@ class DeploymentReconciler:
                     "name": f"{metadata['name']}-{digest}",
                     "namespace": metadata["namespace"],
                     "labels": labels,
-                    "annotations": {**copied, REVISION: str(_next_revision(old)), **_sizes(deployment)},
+                    "annotations": {**_copied(deployment), REVISION: str(_next_revision(old)), **_sizes(deployment)},
                     "ownerReferences": [obj.controller_reference()],
                 },
                 "spec": {
@@ -141,14 +140,16 @@ class DeploymentReconciler:
             await self._tell_scaled(obj, made.metadata.name, 0, replicas)
         return made.decode()
 
-    async def _number(self, new: Value, old: Sequence[Value]) -> Value:
-        """Give the ReplicaSet of a template that the Deployment went back to a number above the others."""
+    async def _annotate(self, new: Value, deployment: Value, old: Sequence[Value]) -> Value:
+        """Give the present template's ReplicaSet the Deployment's annotations, and a number above the others."""
         metadata, revision = new["metadata"], _next_revision(old)
+        annotations = _copied(deployment)
         before = _revision(new)
-        if before >= revision:
+        if before < revision:  # the Deployment went back to it
+            history = ",".join(filter(None, (_annotation(new, _HISTORY), str(before))))
+            annotations |= {REVISION: str(revision), _HISTORY: history}
+        if all(_annotation(new, name) == value for name, value in annotations.items()):
             return new
-        history = ",".join(filter(None, (_annotation(new, _HISTORY), str(before))))
-        annotations = {REVISION: str(revision), _HISTORY: history}
         patch = {"metadata": {"annotations": annotations, "resourceVersion": metadata["resourceVersion"]}}
         return (await self._client.patch(REPLICA_SETS, metadata["name"], patch, metadata["namespace"])).decode()
 
@@ -158,7 +159,10 @@ class DeploymentReconciler:
         if _annotation(deployment, REVISION) == revision:
             return deployment
         patch = {"metadata": {"annotations": {REVISION: revision}, "resourceVersion": metadata["resourceVersion"]}}
-        return (await self._client.patch(DEPLOYMENTS, metadata["name"], patch, metadata["namespace"])).decode()
+        # By the status, as the real controller: an annotation written otherwise makes a new generation.
+        return (
+            await self._client.patch(DEPLOYMENTS, metadata["name"], patch, metadata["namespace"], subresource="status")
+        ).decode()
 
     async def _scale(self, obj: Object[Any], deployment: Value, new: Value | None, old: Sequence[Value]) -> None:
         if deployment["spec"]["strategy"]["type"] == "Recreate":
@@ -211,6 +215,12 @@ def _without_hash(template: Value) -> Value:
 def _template_hash(template: Value) -> str:
     digest = hashlib.sha256(msgspec.json.encode(template, order="deterministic")).digest()
     return "".join(_HASH_DIGITS[byte % len(_HASH_DIGITS)] for byte in digest[:10])
+
+
+def _copied(deployment: Value) -> dict[str, str]:
+    """Return the annotations that a ReplicaSet has from its Deployment."""
+    annotations = deployment["metadata"].get("annotations") or {}
+    return {name: value for name, value in annotations.items() if name not in _NOT_COPIED}
 
 
 def _sizes(deployment: Value) -> dict[str, str]:

@@ -204,6 +204,20 @@ _ROLES: Final = {
         [{"nonResourceURLs": sorted([*_READABLE, *_DISCOVERY]), "verbs": ["get"]}],
         ["system:authenticated"],
     ),
+    "system:service-account-issuer-discovery": (
+        [
+            {
+                "nonResourceURLs": [
+                    "/.well-known/openid-configuration",
+                    "/.well-known/openid-configuration/",
+                    "/openid/v1/jwks",
+                    "/openid/v1/jwks/",
+                ],
+                "verbs": ["get"],
+            }
+        ],
+        ["system:serviceaccounts"],
+    ),
     "system:public-info-viewer": (
         [{"nonResourceURLs": list(_READABLE), "verbs": ["get"]}],
         ["system:authenticated", "system:unauthenticated"],

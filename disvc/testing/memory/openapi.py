@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["answer", "document"]
 
 _INDEX: Final = "/openapi/v3"
+_V2: Final = "/openapi/v2"
+_V2_PROTOBUF: Final = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _METADATA: Final = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 _KINDS: Final = "x-kubernetes-group-version-kind"
 _METHODS: Final = {
@@ -48,7 +50,9 @@ _PARAMETERS: Final = {
 
 
 def answer(path: str, known_hash: str, types: Iterable[ResourceType]) -> Answer | None:
-    """Answer a GET below `/openapi/v3`, None where there is no such document.
+    """Answer a GET below `/openapi`, None where there is no such document.
+
+    Version 2 is there and empty. kubectl asks for it, as protobuf, where it knows nothing of a kind by version 3.
 
     Args:
         path: from the root on.
@@ -56,8 +60,10 @@ def answer(path: str, known_hash: str, types: Iterable[ResourceType]) -> Answer 
         types: what is served.
 
     """
-    types = list(types)
     path = path.rstrip("/")
+    if path == _V2:
+        return Answer(200, {"content-type": _V2_PROTOBUF}, b"")
+    types = list(types)
     versions = {_path(each.group, each.version): (each.group, each.version) for each in discovery.served(types)}
     if path == _INDEX:
         urls = {of: {"serverRelativeURL": _url(of, *version, types)} for of, version in versions.items()}

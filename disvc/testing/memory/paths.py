@@ -22,7 +22,7 @@ _PAGE = Answer(404, {"content-type": "text/plain; charset=utf-8"}, b"404 page no
 def answer(request: Request, types: Collection[ResourceType]) -> Answer:
     """Answer a request that is to no resource. Raises `Refused` (405, 406)."""
     headers = request.headers
-    if request.path.startswith("/openapi/v3"):
+    if request.path.startswith("/openapi/"):
         found = openapi.answer(request.path, request.query.get("hash", ""), types)
     else:
         accept, if_none_match = headers.get("accept", ""), headers.get("if-none-match", "")
