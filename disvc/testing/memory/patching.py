@@ -110,15 +110,14 @@ def _bad_patch(patched: Any, why: str) -> errors.Refused:
 
 
 def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callable[[], datetime]) -> Change:
-    try:
-        applied, twice = read_yaml(call.request.body)
-    except (yaml.YAMLError, ValueError) as error:
-        raise errors.bad_request(f"error decoding YAML: {error}") from error
-    mistakes = "error converting YAML to JSON: yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)
-    if not isinstance(applied, dict | None):
-        raise errors.bad_request("error decoding YAML: the configuration is no object")
-
     def change(old: Value | None) -> Value:
+        try:
+            applied, twice = read_yaml(call.request.body)
+        except (yaml.YAMLError, ValueError) as error:
+            raise errors.bad_request(f"error decoding YAML: {error}") from error
+        if not isinstance(applied, dict | None):
+            raise errors.bad_request("error decoding YAML: the configuration is no object")
+        mistakes = "error converting YAML to JSON: yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)
         obj = manager.apply(old, applied or {}, options.manager, force=bool(options.force), now=now())
         if twice and options.validation == "Strict":
             raise errors.bad_request(f"error strict decoding YAML: {mistakes}")

@@ -133,8 +133,10 @@ class Watch(Stream):
         metadata: Value = {"resourceVersion": str(self._at)}
         if annotations:
             metadata["annotations"] = annotations
-        kind = {"kind": self._resource.kind, "apiVersion": self._resource.api_version}
-        return _encode({"type": "BOOKMARK", "object": {**kind, "metadata": metadata}}) + b"\n"
+        empty: Value = {"kind": self._resource.kind, "apiVersion": self._resource.api_version}
+        if self._resource.decode is not None and not self._resource.is_custom:
+            empty, _ = self._resource.decode(empty)
+        return _encode({"type": "BOOKMARK", "object": {**empty, "metadata": metadata}}) + b"\n"
 
 
 def _field_selector(call: Call, options: ListOptions) -> str:

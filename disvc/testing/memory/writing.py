@@ -84,6 +84,8 @@ class Writer:
             uid = given["metadata"].get("uid")
             if old is not None and uid and uid != old["metadata"]["uid"]:
                 raise errors.conflict(call.resource, call.name, _other_uid(call, uid, old["metadata"]["uid"]))
+            if old is None and uid:
+                raise errors.conflict(call.resource, call.name, _other_uid(call, uid, ""))
             if call.subresource == "scale":
                 return self._rescaled(call, old, lambda scale: self._managed(call, options, scale, given))
             return self._managed(call, options, old, self._tidied(call, copied(given)))
@@ -184,7 +186,7 @@ class Writer:
         if resource.generation_follows is not None:
             meta["generation"] = 1
         problems = _kind_problems(resource, obj) + metadata.new_problems(resource, meta)
-        problems += resource.strategy.validate(obj, None, call.subresource)
+        problems += resource.strategy.validate(obj, None, "")
         if problems:
             raise errors.invalid(resource.group, obj["kind"], meta.get("name", ""), problems)
         if meta.get("resourceVersion"):
@@ -205,6 +207,7 @@ class Writer:
                 if uid := new["metadata"].get("uid"):
                     why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
                     raise errors.conflict(call.resource, call.name, why)
+                _asked_version(new["metadata"].pop("resourceVersion", ""))
                 metadata.forget_system_fields(new["metadata"])
                 return object_answer(call, await self._create(call, options, new), 201)
             old = current.seen_as(call.resource).value
@@ -242,10 +245,7 @@ class Writer:
 
     def _check_version(self, call: Call, meta: Value, before: Value) -> None:
         """Check the resourceVersion of a request, and fill it in where the request need not say one."""
-        resource, version = call.resource, meta.get("resourceVersion")
-        if version and not version.isdecimal():
-            raise errors.Refused(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
-        version = "" if version == "0" else version
+        resource, version = call.resource, _asked_version(meta.get("resourceVersion"))
         if not version and resource.allows_unconditional_update:
             meta["resourceVersion"] = before["resourceVersion"]
         elif not version:
@@ -281,6 +281,13 @@ def copied(value: Value) -> Value:
     """Return a copy that shares nothing with the original."""
     copy: Value = msgspec.json.decode(msgspec.json.encode(value))
     return copy
+
+
+def _asked_version(version: str | None) -> str:
+    """Return the resourceVersion of a write, "" where there is none. Raises `Refused` (500) where it is no number."""
+    if version and not version.isdecimal():
+        raise errors.Refused(500, "", f'strconv.ParseUint: parsing "{version}": invalid syntax')
+    return "" if version in (None, "0") else version
 
 
 def _kind_problems(resource: ResourceType, obj: Value) -> list[Cause]:

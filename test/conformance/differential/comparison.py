@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
+from differential.absent import ABSENT
 from differential.rules import ARRANGED, RULES
 
 if TYPE_CHECKING:
@@ -16,17 +17,9 @@ if TYPE_CHECKING:
 
     Path = tuple[str, ...]
 
-__all__ = ["ABSENT", "Difference", "Reply", "compare_events", "compare_replies"]
+__all__ = ["Difference", "Reply", "compare_events", "compare_replies"]
 
 _HEADERS: Final = ("content-type", "warning", "retry-after", "allow")
-
-
-class _Absent:
-    def __repr__(self) -> str:
-        return "(absent)"
-
-
-ABSENT: Final = _Absent()
 
 
 @dataclass(frozen=True)

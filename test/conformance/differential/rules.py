@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
 
+from differential.absent import ABSENT
 from differential.kinds.custom import DEFINITIONS
 
 if TYPE_CHECKING:
@@ -65,8 +66,7 @@ _NUMBER_IN_TEXT: Final = re.compile(
     r"(?<=resource version: )\d+(?: \(\d+\))?"
     r"|(?<=current: )\d+"
     r"|(?<=Code: 4, Key: )[^,]+"
-    r'|(?<=patch: Invalid value: )"(?:[^"\\]|\\.)*"'
-    r'|^Invalid value: "\{(?:[^"\\]|\\.)*"'
+    r"|(?<=Invalid value: )(?:\[\]|\{\}|null)(?=:)"
     r"|, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
     r"|(?<=in the precondition \()\d+(?=\))|(?<=in record \()\d+(?=\))"
     r'|(?<=odePort)\\*":\d+'
@@ -79,7 +79,7 @@ _AGE: Final = re.compile(r"(\d+[smh])+")
 
 _CUT: Final = re.compile(
     r"(failed to create typed patch object \([^)]*\): |json parse error: |continue key is not valid: "
-    r"|error decoding (?:patch|YAML): ).*",
+    r'|error decoding (?:patch|YAML): |patch: Invalid value: |^Invalid value: (?="(?:\{|map\[))).*',
     re.DOTALL,
 )
 
@@ -163,7 +163,23 @@ def _arranged_causes(details: Any) -> Any:
     return details | {"causes": [cause for group in groups for cause in sorted(group, key=str)]}
 
 
+_WARNINGS: Final = re.compile(
+    r'299 - "(?:(?:json patch )?(?:unknown|duplicate) field|metadata.finalizers|error)(?:[^"\\]|\\.)*"'
+)
+
+
+def _our_warnings(header: Any) -> Any:
+    return (_WARNINGS.findall(header) or ABSENT) if isinstance(header, str) else header
+
+
 ARRANGED: Final = (
+    Arranged(
+        "warnings",
+        "Not all that a kube-apiserver advises against in built-in kinds is warned of: compared are those about unknown"
+        " and duplicate fields, and about finalizers of custom resources.",
+        lambda path: path == ("header", "warning"),
+        _our_warnings,
+    ),
     Arranged(
         "managedFields",
         "Sorted by time first, which is in whole seconds: whether two managers wrote in one second is chance.",

@@ -68,7 +68,8 @@ class Sight:
                 base = known_objects[-1 - min(back, len(known_objects) - 1)] if known_objects else otherwise
                 return merged(base, self.resolve(change))
             case dict():
-                return {key: self.resolve(field) for key, field in value.items()}
+                resolved = {key: self.resolve(field) for key, field in value.items()}
+                return {key: field for key, field in resolved.items() if field != "" or value[key] == ""}
             case list():
                 return [self.resolve(item) for item in value]
             case _:

@@ -60,5 +60,6 @@ def part(random: Random, value: Any, keep: float = 0.7) -> Any:
             key: part(random, field, keep) for key, field in value.items() if key in _KEYS or random.random() < keep
         }
     if isinstance(value, list):
-        return [part(random, item, keep) for item in value if random.random() < keep]
+        kept = [part(random, item, keep) for item in value if random.random() < keep]
+        return kept or value[:1]  # to Go, an empty list is not the same as none; here it is
     return value

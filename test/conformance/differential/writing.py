@@ -252,6 +252,8 @@ def strategic_patch(scene: Scene) -> Value:
     path, about = _address(scene, kind)
     subresource = _subresource(scene, kind)
     patch = _directed(scene, _nulled(scene, _change(scene, kind, subresource)))
+    if kind.kind == "ControllerRevision":
+        patch.pop("data", None)  # is of any shape, which strategic merge refuses in words of its own
     if scene.chance(0.1):
         patch = _harmed(scene, patch)
     return {
@@ -415,14 +417,14 @@ def scale(scene: Scene) -> Value:
     path, about = _address(scene, kind)
     step: Value = {"method": "GET", "path": f"{path}/scale", **about}
     query = scene.writing_query()
-    kinds_of_write = ("get", "put", "merge", "json", "apply")
+    ways: tuple[str, ...] = ("get", "put", "merge", "json", "apply")
     if kind.is_custom:
         # A write to the scale of a custom resource loses managedFields on a kube-apiserver, and makes a revision even
         # where it changes nothing: only what is refused, or not kept, can be compared.
         query["dryRun"] = "All"
-        kinds_of_write = kinds_of_write[:-1]
+        ways = ways[:-1]
     replicas = scene.random.choice((0, 1, 2, 7, -1, "many", None) if scene.chance(0.2) else (0, 1, 2, 7))
-    match scene.random.choice(kinds_of_write):
+    match scene.random.choice(ways):
         case "get":
             return step
         case "put":

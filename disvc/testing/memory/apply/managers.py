@@ -198,7 +198,10 @@ class FieldManager:
     def _named(self, obj: Value) -> str:
         metadata = _metadata(obj)
         kind = _group_version_kind(self._api_version, self._kind)
-        return f"{metadata.get('namespace', '')}/{metadata.get('name', '')}; {kind}"
+        namespace, name = (
+            text if isinstance(text := metadata.get(part), str) else "" for part in ("namespace", "name")
+        )
+        return f"{namespace}/{name}; {kind}"
 
 
 def keep_times(new: Value, old: Value) -> Value:

@@ -105,9 +105,8 @@ def _domain(path: str, name: str) -> Iterator[Cause]:
 
 
 def _content(obj: Value) -> object:
-    """Return what the generation follows: all but metadata that is not the writer's own."""
-    metadata = obj["metadata"]
-    return {**obj, "metadata": (metadata.get("labels"), metadata.get("annotations"))}
+    """Return what the generation follows: all but metadata other than labels."""
+    return {**obj, "metadata": obj["metadata"].get("labels")}
 
 
 TYPES: Final = (

@@ -29,10 +29,7 @@ def _binary(random: Random) -> Value:
 
 
 def _config_map(random: Random) -> Value:
-    content = some(random, data=_texts, binaryData=_binary)
-    if chance(random, 0.03):
-        content["immutable"] = random.choice((True, False))
-    return content
+    return some(random, data=_texts, binaryData=_binary)
 
 
 _SECRET_TYPES = ("Opaque", "Opaque", "example.com/any", "kubernetes.io/basic-auth", "kubernetes.io/tls")
@@ -42,8 +39,6 @@ def _secret(random: Random) -> Value:
     content = some(random, stringData=_texts, data=_binary)
     if chance(random, 0.2):
         content["type"] = random.choice(_SECRET_TYPES)
-    if chance(random, 0.03):
-        content["immutable"] = True
     return content
 
 

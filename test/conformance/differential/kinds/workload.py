@@ -29,7 +29,7 @@ def _environment(random: Random) -> list[Value]:
 def _probe(random: Random) -> Value:
     probe: Value = random.choice(
         (
-            {"httpGet": {"path": "/", "port": "http"}},
+            {"httpGet": {"path": "/", "port": 80}},
             {"tcpSocket": {"port": 80}},
             {"grpc": {"port": 9}},
             {"exec": {"command": ["x"]}},
@@ -48,7 +48,7 @@ def _container(random: Random, name: str) -> Value:
     container |= some(
         random,
         env=_environment,
-        ports=lambda r: [{"containerPort": r.choice((80, 81)), "name": "http"}],
+        ports=lambda r: [{"containerPort": r.choice((80, 81)), "name": f"{name}-http"}],
         args=lambda r: r.choice((["--a"], ["--a", "--b"])),
     )
     if chance(random, 0.2):
@@ -79,7 +79,7 @@ def _deployment(random: Random) -> Value:
     if chance(random, 0.2):
         pod |= some(
             random,
-            terminationGracePeriodSeconds=lambda r: r.choice((0, 30, 60)),
+            terminationGracePeriodSeconds=lambda r: r.choice((30, 60)),
             nodeSelector=lambda _: {"zone": "z"},
             tolerations=lambda _: [{"key": "k", "operator": "Exists", "effect": "NoSchedule"}],
             serviceAccountName=lambda _: "sa",

@@ -71,7 +71,7 @@ def _immutability(obj: Value, old: Value | None, *names: str) -> Iterator[Cause]
 
 
 def _decoded_bytes(data: Value) -> int:
-    return sum(len(text) * 3 // 4 for text in data.values())
+    return sum(len(text or "") * 3 // 4 for text in data.values())
 
 
 def _contents(obj: Value, data: Value) -> Iterator[Cause]:
