@@ -124,5 +124,7 @@ def _ended(code: int, log: Path, started_at: datetime) -> Terminated:
 
 def tail(log: Path) -> str:
     """Return the end of a log, as a kubelet takes it for a termination message."""
-    written = log.read_bytes()[-_TAIL_BYTES:].decode(errors="replace")
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
+        written = file.read().decode(errors="replace")
     return "".join(written.splitlines(keepends=True)[-_TAIL_LINES:])

@@ -47,9 +47,11 @@ class Host:
     ) -> None:
         for task in self._tasks:
             task.cancel()
-        results = await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self.processes.__aexit__(kind, error, trace)
-        self.addresses.close_all()
+        try:
+            results = await asyncio.gather(*self._tasks, return_exceptions=True)
+        finally:
+            await self.processes.__aexit__(kind, error, trace)
+            self.addresses.close_all()
         failures = [r for r in results if isinstance(r, Exception)]
         if failures and error is None:
             raise ExceptionGroup("pods failed for no fault of theirs", failures)

@@ -98,7 +98,7 @@ class Processes:
         try:
             return await started
         except asyncio.CancelledError:
-            if started.done() and not started.cancelled():  # at the same moment
+            if not started.cancelled() and started.exception() is None:  # it was started at the same moment
                 started.result().signal(signal.SIGKILL)
             raise
 
@@ -123,7 +123,8 @@ class Processes:
         for process in self._running.values():
             process.ended(-signal.SIGKILL)
         for started in self._starting.values():
-            started.set_exception(self._gone())
+            if not started.cancelled():
+                started.set_exception(self._gone())
 
     def _started(self, number: int, pid: int) -> None:
         process = self._running[number] = Process(self, number, pid)
