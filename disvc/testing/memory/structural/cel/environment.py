@@ -12,11 +12,11 @@ environment/base.go) as far as the library, Google's CEL in C++, has it:
 
 from __future__ import annotations
 
+import json
 from functools import cache
 from itertools import permutations
 from typing import TYPE_CHECKING, Any, Final
 
-import yaml
 from cel_expr_python import cel
 
 from disvc.testing.memory.structural.cel.library import FUNCTIONS, declare
@@ -67,7 +67,7 @@ def runtime() -> cel.Env:
 
 
 def _config(content: dict[str, Any]) -> cel.EnvConfig:
-    return cel.NewEnvConfigFromYaml(yaml.safe_dump(content))
+    return cel.NewEnvConfigFromYaml(json.dumps(content))  # JSON is YAML
 
 
 @cache

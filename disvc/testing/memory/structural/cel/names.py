@@ -6,6 +6,7 @@ The rules are those of k8s.io/apiserver/pkg/cel/escaping.go.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 __all__ = ["escape"]
 
@@ -37,6 +38,7 @@ _RESERVED = frozenset(
 _ESCAPES = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
 
 
+@lru_cache(maxsize=4096)
 def escape(name: str) -> str | None:
     """Return the name of a property in CEL; None for one that cannot be reached there."""
     if name in _RESERVED:

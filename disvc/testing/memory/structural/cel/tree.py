@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from disvc.testing.memory import causes
+from disvc.testing.memory.structural.cel.names import escape
 from disvc.testing.memory.structural.cel.rules import Rule, activation
 from disvc.testing.memory.structural.cel.values import align, mismatch, to_cel
 from disvc.testing.memory.structural.correlation import Correlation, MapList
@@ -56,28 +57,31 @@ class Rules:
             path: of the value.
 
         """
-        return list(self._broken(new, old, path, _Excuse(correlation)))
+        return list(self._broken(new, to_cel(new, self._schema), old, path, _Excuse(correlation)))
 
-    def _broken(self, new: Any, old: Any, path: str, excuse: _Excuse) -> Iterator[Cause]:
+    def _broken(self, new: Any, seen: Any, old: Any, path: str, excuse: _Excuse) -> Iterator[Cause]:
+        """Yield which rules a value breaks; `seen` is the value as CEL sees it."""
         if new is None:
             return
-        yield from self._broken_here(new, old, path, excuse)
+        yield from self._broken_here(new, seen, old, path, excuse)
         match new:
             case dict():
                 olds = old if isinstance(old, dict) else {}
                 for name, part in new.items():
                     if (rules := self._fields.get(name)) is not None:
-                        yield from rules._broken(part, olds.get(name), causes.child(path, name), excuse.field(name))
-                    elif self._additional is not None:
-                        at = causes.item(path, name)
-                        yield from self._additional._broken(part, olds.get(name), at, excuse.field(name))
+                        at, key = causes.child(path, name), escape(name) or name
+                    elif (rules := self._additional) is not None:
+                        at, key = causes.item(path, name), name
+                    else:
+                        continue
+                    yield from rules._broken(part, seen.get(key), olds.get(name), at, excuse.field(name))
             case list() if self._items is not None:
                 old_items = MapList(self._schema, old)
                 for index, part in enumerate(new):
                     at = causes.item(path, index)
-                    yield from self._items._broken(part, old_items.get(part), at, excuse.item(index))
+                    yield from self._items._broken(part, seen[index], old_items.get(part), at, excuse.item(index))
 
-    def _broken_here(self, new: Any, old: Any, path: str, excuse: _Excuse) -> Iterator[Cause]:
+    def _broken_here(self, new: Any, seen: Any, old: Any, path: str, excuse: _Excuse) -> Iterator[Cause]:
         if not self._own:
             return
         if text := mismatch(new, self._schema):
@@ -87,7 +91,7 @@ class Rules:
             return
         needs_old = self._needs_old and old is not None
         seen_old = to_cel(align(old, new, self._schema), self._schema) if needs_old else None
-        values = activation(to_cel(new, self._schema), seen_old)
+        values = activation(seen, seen_old)
         shown = causes.OMITTED if self._schema.type in {"object", "array"} else new
         for rule in self._own:
             if rule.uses_old_self and old is None and not rule.is_optional:

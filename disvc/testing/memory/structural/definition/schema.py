@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from disvc.testing.memory import causes
 from disvc.testing.memory.errors import Cause
@@ -21,7 +24,7 @@ from disvc.testing.memory.structural.definition.structure import structural_prob
 from disvc.testing.memory.structural.field_paths import find_field
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
 __all__ = ["schema_problems"]
 
@@ -66,8 +69,14 @@ _AT_ROOT: Final = {
 """Keywords that may stand at the root beside a status subresource, and what messages call them."""
 
 
-def schema_problems(raw: Mapping[str, Any], path: str, *, has_status: bool) -> list[Cause]:
+def schema_problems(raw: Mapping[str, Any], path: str, *, has_status: bool) -> Sequence[Cause]:
     """Return what is wrong with a schema that stands at `path`."""
+    return _schema_problems(msgspec.json.encode(raw), path, has_status)
+
+
+@lru_cache(maxsize=64)
+def _schema_problems(encoded: bytes, path: str, has_status: bool) -> Sequence[Cause]:
+    raw = msgspec.json.decode(encoded)
     schema = Schema(_with_marked_references(raw))
     found = list(_root_problems(raw, path, has_status=has_status))
     is_supported = not _has_unsupported(schema)

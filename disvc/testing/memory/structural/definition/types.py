@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import copy
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 from disvc.testing.memory.builtin.decoding import Unreadable
 from disvc.testing.memory.errors import Refused
@@ -34,7 +37,7 @@ def resource_types(crd: Value) -> list[ResourceType]:
 
 def _resource_type(crd: Value, version: Value, stored: Value) -> ResourceType:
     spec, names = crd["spec"], crd["spec"]["names"]
-    schema = _schema(version)
+    schema = _schema_of(version)
     subresources = version.get("subresources") or {}
     has_status = subresources.get("status") is not None
     scale = _scale(subresources.get("scale"))
@@ -46,7 +49,7 @@ def _resource_type(crd: Value, version: Value, stored: Value) -> ResourceType:
         version["name"],
         names["kind"],
         names["plural"],
-        CustomStrategy(schema, has_status=has_status, scale=scale),
+        _strategy(schema, has_status, scale),
         namespaced=spec["scope"] == "Namespaced",
         singular=names["singular"],
         list_kind=names["listKind"],
@@ -65,8 +68,19 @@ def _resource_type(crd: Value, version: Value, stored: Value) -> ResourceType:
     )
 
 
-def _schema(version: Value) -> Schema:
-    return Schema(version["schema"]["openAPIV3Schema"])
+def _schema_of(version: Value) -> Schema:
+    return _schema(msgspec.json.encode(version["schema"]["openAPIV3Schema"]))
+
+
+# Most servers of a process are given the same definitions, and what is known of a schema is worth keeping.
+@lru_cache(maxsize=64)
+def _schema(raw: bytes) -> Schema:
+    return Schema(msgspec.json.decode(raw))
+
+
+@lru_cache(maxsize=64)
+def _strategy(schema: Schema, has_status: bool, scale: Scale | None) -> CustomStrategy:
+    return CustomStrategy(schema, has_status=has_status, scale=scale)
 
 
 def _scale(declared: Value | None) -> Scale | None:
@@ -126,7 +140,7 @@ def _shape(obj: Value, schema: Schema) -> list[str]:
 
 def _conversion(group: str, name: str, schema: Schema, stored: Value) -> Conversion:
     """Return how objects of a version are kept as those of the one that is stored: only apiVersion tells them apart."""
-    stored_schema = _schema(stored)
+    stored_schema = _schema_of(stored)
 
     def convert(obj: Value, version: str, shape: Schema) -> Value:
         converted = copy.deepcopy(obj) | {"apiVersion": f"{group}/{version}"}
