@@ -23,6 +23,7 @@ from disvc.testing.crds import install
 from disvc.testing.kserve.crd import definition as isvc_crd
 from disvc.testing.memory.builtin import TYPES
 from disvc.testing.memory.errors import Refused
+from disvc.testing.memory.openapi import document
 from disvc.testing.memory.structural.definition import resource_types
 
 if TYPE_CHECKING:
@@ -324,3 +325,16 @@ def wait_for_schema(admin: User, path: str, kind: ResourceType) -> None:
     while on_server(admin, "POST", path, wrong).code != 422 or admin.request("GET", path).status != 200:
         assert time.monotonic() < deadline, f"the schema of {kind.kind} has not come into force in 30 s"
         time.sleep(0.1)
+
+
+@pytest.mark.parametrize("crd", [read("keywords"), disvc_crd(), isvc_crd()], ids=["keywords", "DISVC", "ISVC"])
+def test_the_same_schema_is_published(control_plane: ControlPlane, crd: Value) -> None:
+    install(control_plane.admin, crd)
+    kind = defined(crd)
+    name = ".".join([*reversed(kind.group.split(".")), kind.version, kind.kind])
+    path = f"/openapi/v3/apis/{kind.api_version}"
+    deadline = time.monotonic() + 30
+    while name not in (schemas := control_plane.admin.call("GET", path)["components"]["schemas"]):
+        assert time.monotonic() < deadline, f"{kind.kind} was not published in 30 s"
+        time.sleep(0.1)
+    assert document(kind.group, kind.version, [kind])["components"]["schemas"][name] == schemas[name]

@@ -15,6 +15,7 @@ import msgspec
 from disvc.runtime.transport import Answer
 from disvc.testing.memory import discovery
 from disvc.testing.memory.builtin.definitions import VERSION, definition_name, definitions
+from disvc.testing.memory.structural.published import published
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -163,7 +164,7 @@ def _custom_name(resource: ResourceType) -> str:
 
 
 def _custom_schema(resource: ResourceType) -> Value:
-    raw: Value = dict(resource.schema.raw) if resource.schema else {"x-kubernetes-preserve-unknown-fields": True}
+    raw: Value = published(resource.schema.raw) if resource.schema else {"x-kubernetes-preserve-unknown-fields": True}
     # Every kind has these; a CustomResourceDefinition need not say so.
     common = _definition(definitions()[definition_name("", "v1", "ConfigMap")])["properties"]
     properties = dict(raw.get("properties") or {}) | {name: common[name] for name in ("apiVersion", "kind", "metadata")}
