@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 NODES: Final = Resource("v1", "Node", "nodes", namespaced=False)
 LEASES: Final = Resource("coordination.k8s.io/v1", "Lease", "leases")
-BINDINGS: Final = Resource("v1", "Binding", "bindings")
 
 _LEASE_NAMESPACE: Final = "kube-node-lease"
 _RENEW_SECONDS: Final = 10.0
@@ -125,7 +124,8 @@ class Kubelet:
     async def _bind(self, pod: Object[Any]) -> None:
         target = {"apiVersion": "v1", "kind": "Node", "name": self._node.name}
         metadata = {"name": pod.metadata.name, "namespace": pod.metadata.namespace, "uid": pod.metadata.uid}
-        await self._client.create(BINDINGS, {"metadata": metadata, "target": target})
+        binding: Resource[Any] = Resource("v1", "Binding", f"pods/{pod.metadata.name}/binding")
+        await self._client.create(binding, {"metadata": metadata, "target": target})
 
     async def _run(self, pod: Object[Any], value: Value) -> Result | None:
         run = await self._runner.run(pod, value)
