@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
-from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address
+from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address, network
 from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
 from disvc.testing.memory.builtin.validation.fields import formatted, one_of, port, required
 from disvc.testing.memory.causes import item
@@ -49,6 +49,8 @@ def node(obj: Value) -> Iterator[Cause]:
             twice = causes.duplicate(path, value)
             yield replace(twice, message=f"{twice.message}: taints must be unique by key and effect pair")
         seen.add(key)
+    for index, block in enumerate(obj["spec"].get("podCIDRs", ())):
+        yield from network(item("spec.podCIDRs", index), block)
 
 
 def node_changes(spec: Value, before: Value) -> Iterator[Cause]:

@@ -8,6 +8,7 @@ from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.validation.downward import IN_VOLUMES, field_reference
 from disvc.testing.memory.builtin.validation.fields import formatted, required
 from disvc.testing.memory.causes import child, item
+from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -59,6 +60,8 @@ def _contents(path: str, name: str, source: Value) -> Iterator[Cause]:
         yield causes.required(child(path, reference))
     if source.get("defaultMode", 0) not in _MODES:
         yield causes.invalid(child(path, "defaultMode"), source["defaultMode"], _FILE_MODE)
+    if name == "emptyDir" and amount(source.get("sizeLimit", "0")) < 0:
+        yield causes.forbidden(child(path, "sizeLimit"), "SizeLimit field must be a valid resource quantity")
     yield from _files(path, source)
     if name == "projected":
         for index, projection in enumerate(source["sources"] or ()):
@@ -94,6 +97,8 @@ def _files(path: str, source: Value) -> Iterator[Cause]:
             yield causes.invalid(child(at, "mode"), entry["mode"], _FILE_MODE)
         if (reference := entry.get("fieldRef")) is not None:
             yield from field_reference(child(path, "fieldRef"), reference, IN_VOLUMES)
+        elif "key" not in entry and "resourceFieldRef" not in entry:
+            yield causes.required(path, "one of fieldRef and resourceFieldRef is required")
 
 
 def _local_path(at: str, path: str) -> Iterator[Cause]:

@@ -15,6 +15,7 @@ from disvc.testing.memory.builtin.validation.fields import (
     not_more_than_100_percent,
     one_of,
     percent_or_int,
+    required,
     selects,
     shown_selector,
 )
@@ -153,10 +154,10 @@ def stateful_set_spec(spec: Value) -> Iterator[Cause]:
     claims = spec.get("volumeClaimTemplates", ())
     for index, claim in enumerate(claims):
         yield from claim_spec(f"{item('spec.volumeClaimTemplates', index)}.spec", claim["spec"])
-        if not claim["metadata"].get("name"):
-            volume = item("spec.template.spec.volumes", index)
+        volume, name = item("spec.template.spec.volumes", index), claim["metadata"].get("name", "")
+        if not name:
             yield causes.required(f"{volume}.persistentVolumeClaim.claimName")
-            yield causes.required(f"{volume}.name")
+        yield from required(f"{volume}.name", name, formats.dns_label)
     yield from nonnegative("spec", spec, "replicas", "minReadySeconds")
     if spec.get("ordinals", {}).get("start", 0) < 0:
         yield from nonnegative("spec.ordinals", spec["ordinals"], "start")
