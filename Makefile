@@ -1,4 +1,4 @@
-# `make test` and, from the embedded control plane on, `make demo` need nothing before them but Python, Go, make and git.
+# `make demo` needs nothing before it but Python and make; `make test` needs Go and git, too.
 PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
@@ -17,8 +17,8 @@ $(STAMP): pyproject.toml hack/constraints.txt
 generate: $(STAMP) ## write what is made from code: the CustomResourceDefinition, and the table of Go types (needs Go)
 	$(VENV)/bin/python hack/generate.py
 
-demo: $(STAMP) ## the three workflows on a real kube-apiserver, with a simulated KServe (half a minute)
-	@$(VENV)/bin/python hack/demo.py
+demo: $(STAMP) ## serve real predictions on this machine, under load (a minute); KEEP=1 leaves it up, HTTP_PORT, HTTPS_PORT
+	@$(VENV)/bin/python hack/demo.py $(if $(KEEP),--keep) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) $(if $(HTTPS_PORT),--https-port $(HTTPS_PORT))
 
 test: $(STAMP) ## run every test, on a real kube-apiserver where one is needed
 	$(VENV)/bin/pytest --numprocesses=3 --dist=worksteal

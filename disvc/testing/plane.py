@@ -128,10 +128,14 @@ class Plane(ABC):
 
     async def __aenter__(self) -> Self:
         self._claim()
+        launching = asyncio.create_task(asyncio.to_thread(self._launch))
         try:
-            await asyncio.to_thread(self._launch)
+            await asyncio.shield(launching)
         except BaseException:
-            self.stop()  # when cancelled, this also ends the thread, which finds nothing running
+            supervisor, self._supervisor = self._supervisor, None  # the thread finds nothing running, and ends
+            await asyncio.gather(launching, return_exceptions=True)
+            self._supervisor = supervisor  # what it wrote is removed with the folder
+            self.stop()
             raise
         return self
 

@@ -17,6 +17,7 @@ configured the way it is: docs/decisions/0010-the-local-ingress.md.
 """
 
 from disvc.local.ingress.controller import LocalIngress
+from disvc.local.ingress.envoy import EnvoyError
 from disvc.local.ingress.ports import PortInUse
 
-__all__ = ["LocalIngress", "PortInUse"]
+__all__ = ["EnvoyError", "LocalIngress", "PortInUse"]

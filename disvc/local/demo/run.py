@@ -1,0 +1,92 @@
+"""Runs the demo from an empty machine to its end."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import yaml
+from aiohttp import ClientError
+from grpc.aio import AioRpcError
+
+from disvc.local.cluster import local_cluster
+from disvc.local.demo.hints import hints
+from disvc.local.demo.news import News
+from disvc.local.demo.story import Story
+from disvc.local.models import train
+from disvc.runtime import Manager
+from disvc.testing.running import running
+
+if TYPE_CHECKING:
+    from disvc.local.demo.narrator import Narrator
+    from disvc.local.models import TrainedModel
+
+NAMESPACE: Final = "models"
+_GRACE_SECONDS: Final = 2.0
+
+
+async def run(
+    narrator: Narrator, config: Path, *, keep: bool, http_port: int | None = None, https_port: int | None = None
+) -> bool:
+    """Run the demo, and return whether all promises held. `config` is the folder with rbac and samples.
+
+    With `keep`, everything stays up after it until this is cancelled.
+
+    Raises what `local_cluster` does.
+    """
+    with tempfile.TemporaryDirectory(prefix="disvc-models-") as folder:
+        narrator.title("A cluster on this machine")
+        narrator.tell("training the models …")
+        training = asyncio.create_task(_train(narrator, Path(folder)))
+        try:
+            await _run(narrator, config, training, keep=keep, ports=(http_port, https_port))
+        finally:
+            await asyncio.gather(training, return_exceptions=True)  # its thread would write on
+    return not narrator.broken
+
+
+async def _train(narrator: Narrator, folder: Path) -> list[TrainedModel]:
+    models = await asyncio.to_thread(train, folder)
+    for model in models:
+        narrator.tell(f"{model.uri} is {model.words}")
+    return models
+
+
+async def _run(
+    narrator: Narrator,
+    config: Path,
+    training: asyncio.Task[list[TrainedModel]],
+    *,
+    keep: bool,
+    ports: tuple[int | None, int | None],
+) -> None:
+    narrator.tell("starting an API server in memory, controllers, KServe, Envoy, the operator …")
+    mirror: dict[str, Path] = {}
+    starting = local_cluster(
+        NAMESPACE, rights=rights(config / "rbac"), mirror=mirror, http_port=ports[0], https_port=ports[1]
+    )
+    async with starting as cluster:
+        models = await training
+        mirror |= {model.uri: model.folder for model in models}
+        listens = cluster.ingress.ports
+        narrator.tell(f"the ingress listens on {listens.address}:{listens.http}, and {listens.https} for TLS")
+        following = Manager(cluster.transport, name="demo", namespaces=[NAMESPACE], grace_seconds=_GRACE_SECONDS)
+        story = Story(cluster, News(following, narrator.tell), narrator, models, config / "samples")
+        async with running(following):
+            try:
+                await story.tell()
+            except (TimeoutError, ClientError, AioRpcError) as error:
+                narrator.promise(False, f"the story went on to its end: {type(error).__name__}: {error}")
+                narrator.say(f"The operator's log ends with:\n{cluster.operator.last_words()}")
+            if keep:
+                narrator.title("It stays up until Ctrl-C")
+                narrator.say(hints(cluster))
+                await asyncio.Event().wait()
+
+
+def rights(rbac: Path) -> list[dict[str, Any]]:
+    """Return the PolicyRules that the manifests give the operator for its work."""
+    roles = [role for name in ("role.yaml", "events.yaml") for role in yaml.safe_load_all((rbac / name).read_text())]
+    return [rule for role in roles if role["kind"] == "ClusterRole" for rule in role["rules"]]
