@@ -6,12 +6,17 @@ import copy
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 
 from disvc.api.crd import crd as disvc_crd
+from disvc.runtime.environment import Environment
+from disvc.runtime.transport import Answer
 from disvc.testing.kserve.crd import definition as isvc_crd
+from disvc.testing.memory import APIServer
 from disvc.testing.memory.builtin import TYPES
 from disvc.testing.memory.errors import Refused
+from disvc.testing.memory.requests import Request
 from disvc.testing.memory.resource import ResourceType, Scale
 from disvc.testing.memory.structural.definition import resource_types, validate
 from disvc.testing.memory.structural.json_paths import compile_path
@@ -168,6 +173,14 @@ def test_what_was_stored_before_the_definition_changed_is_brought_into_shape() -
     assert resource.stored_as.from_stored(old)["spec"] == {"a": "x"}
 
 
+def test_a_deprecated_version_warns_and_names_a_better_one() -> None:
+    newer = {"name": "v2", "storage": False}
+    old, new = resource_types(definition({"deprecated": True}, newer))
+    assert (old.deprecation, new.deprecation) == ("example.com/v1 Foo is deprecated; use example.com/v2 Foo", "")
+    (own,) = resource_types(definition({"deprecated": True, "deprecationWarning": "go away"}))
+    assert own.deprecation == "go away"
+
+
 def test_conversion_by_a_webhook_is_refused_with_what_to_do_instead() -> None:
     webhook = {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x"}}
     (cause,) = validate(definition(conversion={"strategy": "Webhook", "webhook": webhook}))
@@ -223,3 +236,16 @@ def test_paths_are_those_of_kubectl(path: str, found: list[object]) -> None:
 def test_what_is_no_path_is_told(path: str) -> None:
     with pytest.raises(ValueError, match="is no JSONPath"):
         compile_path(path)
+
+
+async def test_every_answer_about_a_deprecated_version_warns() -> None:
+    server = APIServer(Environment(), TYPES)
+    crd = definition({"deprecated": True})
+    body = msgspec.json.encode({name: crd[name] for name in ("apiVersion", "kind", "metadata", "spec")})
+    json = {"content-type": "application/json"}
+    definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+    await server.handle(Request("POST", definitions, headers=json, body=body))
+    for path in ("/apis/example.com/v1/foos", "/apis/example.com/v1/namespaces/default/foos/missing"):
+        answer = await server.handle(Request("GET", path))
+        assert isinstance(answer, Answer)
+        assert answer.headers["warning"] == '299 - "example.com/v1 Foo is deprecated"'

@@ -8,7 +8,6 @@ told from the resource types that are served at the moment.
 from __future__ import annotations
 
 import hashlib
-import re
 from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +17,7 @@ import yaml
 
 from disvc.runtime.transport import Answer
 from disvc.testing.memory.negotiation import DISCOVERY, JSON, PLAIN, YAML, MediaType, negotiate
+from disvc.testing.memory.version_order import preference
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -125,7 +125,7 @@ def served(types: Iterable[ResourceType]) -> list[APIResource]:
     built_in = list(dict.fromkeys(each.group for each in resources if each.group and each.group not in custom))
     groups = ["", *built_in, *sorted(custom - {*built_in, ""})]
     rank = {group: place for place, group in enumerate(groups)}
-    return sorted(resources, key=lambda each: (rank[each.group], _preference(each.version), each.name.split("/")))
+    return sorted(resources, key=lambda each: (rank[each.group], preference(each.version), each.name.split("/")))
 
 
 def _of_type(resource: ResourceType) -> Iterable[APIResource]:
@@ -148,15 +148,6 @@ def _of_type(resource: ResourceType) -> Iterable[APIResource]:
     if resource.scale:
         yield replace(below, name=f"{resource.plural}/scale", kind="Scale", kind_group="autoscaling", kind_version="v1")
     yield from _SUBRESOURCES.get(resource.group_resource, ())
-
-
-def _preference(version: str) -> tuple[object, ...]:
-    """Return what sorts versions as clients prefer them: v2, v1, v2beta1, v1alpha1, and then other names."""
-    found = re.fullmatch(r"v([1-9]\d*)(?:(alpha|beta)([1-9]\d*))?", version)
-    if found is None:
-        return (1, version)
-    major, stage, minor = found.groups()
-    return (0, {None: 0, "beta": 1, "alpha": 2}[stage], -int(major), -int(minor or 0))
 
 
 def answer(path: str, accept: str, if_none_match: str, types: Iterable[ResourceType], host: str) -> Answer | None:

@@ -123,6 +123,8 @@ class ResourceType:
     """Reads an object of a request as Go's decoder would, and returns it with the paths of fields that it dropped as
     unknown; raises `Refused` (400) for a value of a wrong type. The argument is not changed. For built-in kinds, whose
     decoding is stricter than pruning; None where pruning by the schema is all."""
+    deprecation: str = ""
+    """The warning that every answer about this kind carries; "" for none."""
     verbs: frozenset[str] = ALL_VERBS
     """What can be done with it; of `ALL_VERBS`."""
     allows_create_on_update: bool = False

@@ -98,6 +98,8 @@ class APIServer:
         if resource is None or not routing.is_served(resource, asked):
             return paths.missing(request.path, types)
         routing.check_verb(resource, asked)
+        if resource.deprecation:
+            warnings.append(resource.deprecation)
         call = Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
         now = self.environment.clock.now
         presentation = Presentation(request.headers.get("accept", ""), resource, request.query, now)

@@ -19,6 +19,7 @@ from disvc.testing.memory.structural.embedded import coerce, coerce_metadata
 from disvc.testing.memory.structural.json_paths import compile_path
 from disvc.testing.memory.structural.pruning import prune
 from disvc.testing.memory.structural.strategy import CustomStrategy
+from disvc.testing.memory.version_order import preference
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -63,9 +64,23 @@ def _resource_type(crd: Value, version: Value, stored: Value) -> ResourceType:
         selectable_fields=dict(_selectable(each["jsonPath"]) for each in version.get("selectableFields") or ()),
         is_custom=True,
         stored_as=None if is_stored_so else _conversion(spec["group"], version["name"], schema, stored),
+        deprecation=_deprecation(spec, version),
         decode=_decoder(schema, names["kind"], version["name"]),
         allows_unconditional_update=False,
     )
+
+
+def _deprecation(spec: Value, version: Value) -> str:
+    """Return the warning of a version that is deprecated, "" for another; it names the best that is not."""
+    if not version.get("deprecated"):
+        return ""
+    if (declared := version.get("deprecationWarning")) is not None:
+        return str(declared)
+    kind, rank = spec["names"]["kind"], preference(version["name"])
+    better = [each["name"] for each in spec["versions"] if each["served"] and not each.get("deprecated")]
+    better = [name for name in better if preference(name) < rank]
+    use = f"; use {spec['group']}/{min(better, key=preference)} {kind}" if better else ""
+    return f"{spec['group']}/{version['name']} {kind} is deprecated{use}"
 
 
 def _schema_of(version: Value) -> Schema:
