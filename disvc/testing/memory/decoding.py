@@ -119,7 +119,7 @@ def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Val
 def _check_custom_version(resource: ResourceType, given: Value, version: str) -> None:
     """Raise `Refused` (400) where a custom object does not say its kind, or says another version."""
     if not given.get("kind"):
-        text = json.dumps(given)
+        text = json.dumps(given, separators=(",", ":"))
         shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
         raise errors.bad_request(
             f"the object provided is unrecognized (must be of type {resource.kind}): "

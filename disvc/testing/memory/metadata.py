@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.formats import path_segment
+from disvc.testing.memory.numbers import as_go_writes
 from disvc.testing.memory.options import manager_problems
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ def normalise(obj: Value) -> None:
         for name in _FIELDS
         if metadata.get(name) or (name in _KEPT_EMPTY and metadata.get(name) is not None)
     }
-    obj.update(rest)
+    obj.update({name: as_go_writes(part) for name, part in rest.items()})
 
 
 def finalizer_warnings(metadata: Value, before: Value) -> list[str]:

@@ -16,6 +16,7 @@ from disvc.testing.memory import causes, decoding, errors
 from disvc.testing.memory.builtin.scale import SCALE
 from disvc.testing.memory.go_text import json_text
 from disvc.testing.memory.json_reading import duplicates
+from disvc.testing.memory.numbers import as_go_writes
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
 from disvc.testing.memory.structural.embedded import coerce
 from disvc.testing.memory.yaml_reading import read_yaml
@@ -118,7 +119,7 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
         if not isinstance(applied, dict | None):
             raise errors.bad_request("error decoding YAML: the configuration is no object")
         mistakes = "error converting YAML to JSON: yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)
-        obj = manager.apply(old, applied or {}, options.manager, force=bool(options.force), now=now())
+        obj = manager.apply(old, as_go_writes(applied or {}), options.manager, force=bool(options.force), now=now())
         if twice and options.validation == "Strict":
             raise errors.bad_request(f"error strict decoding YAML: {mistakes}")
         if twice and options.validation == "Warn":
@@ -127,9 +128,21 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
             copy: Value = msgspec.json.decode(msgspec.json.encode(obj))
             list(coerce(copy, call.resource.schema))  # but for the metadata of what is embedded
             return _checked(call, copy)
-        return _checked(call, decoding.known(call, obj, "Ignore", []))
+        try:
+            return _checked(call, decoding.known(call, obj, "Ignore", []))
+        except errors.Refused as refused:
+            why = refused.message.partition(" cannot be handled as a ")[2].partition(": ")[2]
+            raise _inconvertible(call, why) if why else refused from refused
 
     return change
+
+
+def _inconvertible(call: Call, why: str) -> errors.Refused:
+    """Return the 500 of an apply that fits the schema of its kind, but not what Go reads as it."""
+    resource = call.resource
+    kind = f"{resource.group}/{resource.version}, Kind={resource.kind}"
+    message = f"failed to convert new object ({call.namespace}/{call.name}; {kind}) to proper version: "
+    return errors.Refused(500, "", f"{message}unable to convert unstructured object to {kind}: {why}")
 
 
 def _checked(call: Call, obj: Value) -> Value:

@@ -73,7 +73,7 @@ _NUMBER_IN_TEXT: Final = re.compile(
     r'|(?<=resourceVersion)\\*":\\*"\d+'
     r"|20\d\d-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 )
-_NODE_PORTS: Final = range(30000, 32768)
+_NODE_PORTS: Final = range(30000, 32800)
 _AGE: Final = re.compile(r"(\d+[smh])+")
 
 
@@ -172,7 +172,20 @@ def _our_warnings(header: Any) -> Any:
     return (_WARNINGS.findall(header) or ABSENT) if isinstance(header, str) else header
 
 
+def _kind_and_metadata(event: Any) -> Any:
+    if not isinstance(event, dict) or event.get("type") != "BOOKMARK":
+        return event
+    kept = ("kind", "apiVersion", "metadata")
+    return event | {"object": {name: event["object"][name] for name in kept if name in event["object"]}}
+
+
 ARRANGED: Final = (
+    Arranged(
+        "the object of a bookmark",
+        "Of its kind only kind and metadata count; what else Go writes of an empty object differs from kind to kind.",
+        lambda path: len(path) == 1,
+        _kind_and_metadata,
+    ),
     Arranged(
         "warnings",
         "Not all that a kube-apiserver advises against in built-in kinds is warned of: compared are those about unknown"

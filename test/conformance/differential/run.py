@@ -93,7 +93,7 @@ class _Course:
     def _body(self, step: Step) -> bytes | None:
         if step.body is None or isinstance(step.body, bytes):
             return step.body
-        return json.dumps(self.sight.resolve(step.body), separators=(",", ":")).encode()
+        return json.dumps(self.sight.resolve(step.body), separators=(",", ":"), sort_keys=True).encode()
 
     async def _wait_for_cache(self, step: Step) -> None:
         """Wait until the server's cache has what this side has seen of the kind."""

@@ -73,8 +73,8 @@ def create(scene: Scene) -> Value:
                 manifest | {"metadata": {"name": name, "uid": _WRONG_UID}},
                 manifest | {"apiVersion": "v9"},
                 manifest | ({} if kind.is_custom else {"kind": "Odd"}),
-                {key: value for key, value in manifest.items() if key != "kind"},
-                {key: value for key, value in manifest.items() if key in {"metadata", "spec"}},
+                {key: value for key, value in manifest.items() if key != "kind" or kind.is_custom},
+                {key: value for key, value in manifest.items() if key in {"metadata", "spec"} or kind.is_custom},
                 b"{",
                 b"",
                 b"[]",
@@ -170,12 +170,14 @@ def merge_patch(scene: Scene) -> Value:
                 {"finalizers": None},
             )
         )
+    query = scene.writing_query()
     if scene.chance(0.03):
+        query.pop("fieldValidation", None)
         patch = scene.random.choice((b"{", b"[]", b"", b'"x"', b"null", {}))
     return {
         "method": "PATCH",
         "path": path + subresource,
-        "query": scene.writing_query(),
+        "query": query,
         "body": patch,
         "content_type": _MERGE if scene.chance(0.99) else "application/odd+json",
         **about,

@@ -186,7 +186,7 @@ class _Reading:
             return {name: self._quantity(amount) for name, amount in value.items()} or None
         element = _element(type_)
         return {
-            key: zero(element) if item is None else self.value(item, element) for key, item in value.items()
+            key: _missing(element) if item is None else self.value(item, element) for key, item in value.items()
         } or None
 
     def _quantity(self, amount: object) -> str:
@@ -290,3 +290,8 @@ def _json_type(value: object) -> str:
             return "array"
         case _:
             return "object"
+
+
+def _missing(element: Type) -> object:
+    """Return what is stored for a null in a map: as protobuf has no null, no bytes are an empty text."""
+    return "" if element.kind == "bytes" else zero(element)

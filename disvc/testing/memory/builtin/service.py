@@ -87,8 +87,8 @@ def _drop_what_the_type_has_not(obj: Value, old: Value) -> None:
     if spec["type"] == "ExternalName" and before["type"] != "ExternalName":
         gone += ["clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"]
     if before["type"] in _WITH_NODE_PORTS and spec["type"] not in _WITH_NODE_PORTS:
-        numbers = [port.get("nodePort") for port in before.get("ports", ())]
-        if [port.get("nodePort") for port in spec.get("ports", ())] == numbers:
+        numbers = {port.get("nodePort") for port in before.get("ports", ())}
+        if {port["nodePort"] for port in spec.get("ports", ()) if "nodePort" in port} <= numbers:
             for port in spec.get("ports", ()):
                 port.pop("nodePort", None)
         if not spec.get("externalIPs"):

@@ -131,7 +131,7 @@ def _decoder(schema: Schema, kind: str, version: str) -> Callable[[Value], tuple
 
 
 def _as_go_reads(value: Any) -> Any:
-    """Return a copy of decoded JSON in which integers that are no int64 are floats, and whole floats integers."""
+    """Return a copy of decoded JSON in which integers that are no int64 are floats."""
     match value:
         case dict():
             return {name: _as_go_reads(part) for name, part in value.items()}
@@ -139,8 +139,6 @@ def _as_go_reads(value: Any) -> Any:
             return [_as_go_reads(part) for part in value]
         case int() if not -(2**63) <= value < 2**63:
             return float(value)
-        case float() if value.is_integer() and -(2**63) <= value < 2**63:
-            return int(value)
         case _:
             return value
 
