@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo generate test lint types bench-runtime clean
+.PHONY: help setup demo generate test lint types bench-apiserver bench-runtime clean
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -31,6 +31,9 @@ lint: $(STAMP) ## check style and who imports whom
 types: $(STAMP) ## check types
 	$(VENV)/bin/mypy disvc test/unit test/integration docs hack
 	$(VENV)/bin/mypy test/operator
+
+bench-apiserver: $(STAMP) ## the in-memory API server beside a real one, 10,000 objects (a minute or two)
+	$(VENV)/bin/python hack/bench/apiserver.py
 
 bench-runtime: $(STAMP) ## memory, first synchronisation and queue beside client-go, 50,000 objects (some minutes)
 	$(VENV)/bin/python hack/bench/runtime.py
