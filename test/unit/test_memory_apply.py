@@ -129,6 +129,18 @@ def test_items_take_the_applied_order_and_others_keep_their_places() -> None:
     assert [item["name"] for item in made["spec"]["items"]] == ["a", "c", "d", "b"]
 
 
+def test_a_new_item_goes_before_the_one_that_it_is_applied_before() -> None:
+    live = created({"items": [{"name": "a"}, {"name": "b"}]})
+    made = apply(live, {"items": [{"name": "n"}, {"name": "a"}]}, "ann")
+    assert [item["name"] for item in made["spec"]["items"]] == ["n", "a", "b"]
+
+
+def test_what_nobody_owns_stays_beside_what_an_applier_leaves_out() -> None:
+    live = apply(None, {"map": {"a": "1"}, "list": []}, "ann")
+    live = live | {"spec": live["spec"] | {"map": {"a": "1", "b": "2"}}}
+    assert apply(live, {"list": []}, "ann")["spec"] == {"map": {"b": "2"}, "list": []}
+
+
 def test_an_unchanged_value_is_shared_and_a_changed_one_is_a_conflict() -> None:
     live = apply(None, {"replicas": 1}, "ann")
     assert owned(apply(live, {"replicas": 1}, "bob"), "ann") == {"f:spec": {"f:replicas": {}}}
@@ -177,6 +189,11 @@ def test_what_an_update_removes_nobody_owns() -> None:
     made = updated(apply(None, {"replicas": 1, "map": {"k": "v"}}, "ann"), {"map": {"k": "v"}})
     assert owned(made, "ann") == {"f:spec": {"f:map": {"f:k": {}}}}
     assert owned(made, "updater", "Update") is None
+
+
+def test_true_is_a_change_from_one() -> None:
+    made = updated(created({"free": {"a": 1}}), {"free": {"a": True}})
+    assert owned(made, "updater", "Update") == {"f:spec": {"f:free": {"f:a": {}}}}
 
 
 def test_updates_by_one_manager_add_up_in_one_entry() -> None:
@@ -310,6 +327,14 @@ NO_KEY = (
 )
 
 
+def test_what_stands_below_unknown_fields_that_are_kept_may_have_unknown_fields() -> None:
+    inner = {"type": "object", "properties": {"a": STRING}}
+    outer = {"type": "object", "x-kubernetes-preserve-unknown-fields": True, "properties": {"inner": inner}}
+    fields = FieldManager({V1: Schema({"type": "object", "properties": {"spec": outer}})}, V1, "Thing")
+    made = fields.apply(None, thing({"inner": {"a": "1", "odd": [1]}}), "ann", force=False, now=NOON)
+    assert owned(made, "ann") == {"f:spec": {"f:inner": {"f:a": {}, "f:odd": {}}}}
+
+
 @pytest.mark.parametrize(
     ("applied", "code", "message"),
     [
@@ -353,6 +378,9 @@ def test_kubectl_may_take_what_it_applied_client_side() -> None:
     made = FIELDS.apply(live, applied, "kubectl", force=False, now=NOON)
     assert made["spec"] == {"replicas": 2, "list": ["a"]}
     assert json.loads(made["metadata"]["annotations"][LAST_APPLIED]) == applied
+    since = FIELDS.update(live, live | {"spec": {"replicas": 5, "list": ["a"]}}, "scaler", NOON)
+    with pytest.raises(Refused, match=r"conflict with \"scaler\" .*: \.spec\.replicas"):
+        FIELDS.apply(since, applied, "kubectl", force=False, now=NOON)
     with pytest.raises(Refused, match=r"conflict with .*: \.spec\.list"):
         FIELDS.apply(live, thing({"replicas": 2, "list": []}), "kubectl", force=False, now=NOON)
 
