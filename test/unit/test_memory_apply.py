@@ -136,9 +136,15 @@ def test_a_new_item_goes_before_the_one_that_it_is_applied_before() -> None:
 
 
 def test_what_nobody_owns_stays_beside_what_an_applier_leaves_out() -> None:
+    live = apply(None, {"replicas": 1}, "ann")
+    live = live | {"spec": {"replicas": 1, "list": ["a"]}}
+    assert apply(live, {"map": {"k": "v"}}, "ann")["spec"] == {"list": ["a"], "map": {"k": "v"}}
+
+
+def test_what_nobody_owns_goes_with_the_declared_field_that_an_applier_leaves_out() -> None:
     live = apply(None, {"map": {"a": "1"}, "list": []}, "ann")
     live = live | {"spec": live["spec"] | {"map": {"a": "1", "b": "2"}}}
-    assert apply(live, {"list": []}, "ann")["spec"] == {"map": {"b": "2"}, "list": []}
+    assert apply(live, {"list": []}, "ann")["spec"] == {"list": []}
 
 
 def test_an_unchanged_value_is_shared_and_a_changed_one_is_a_conflict() -> None:
