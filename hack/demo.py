@@ -6,10 +6,15 @@ It needs Python packages only. It ends with 0 when all that it promises was so; 
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
+
+if TYPE_CHECKING:
+    from collections.abc import Coroutine
 
 CONFIG = Path(__file__).parents[1] / "config"
 
@@ -25,7 +30,7 @@ def main(*, keep: bool, http_port: int | None, https_port: int | None) -> None:
     try:
         print("DistributedInferenceServices, from YAML to predictions; Ctrl-C stops everything.", flush=True)
         sys.exit(0 if _run(keep=keep, http_port=http_port, https_port=https_port) else 1)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, asyncio.CancelledError):
         print("\nStopped; nothing is left running.")
         sys.exit(130)
 
@@ -47,10 +52,18 @@ def _run(*, keep: bool, http_port: int | None, https_port: int | None) -> bool:
 
     configure_logging(level="error", stream=sys.stderr)
     try:
-        return asyncio.run(run(Narrator(), CONFIG, keep=keep, http_port=http_port, https_port=https_port))
+        return asyncio.run(
+            _until_sigterm(run(Narrator(), CONFIG, keep=keep, http_port=http_port, https_port=https_port))
+        )
     except (ControlPlaneError, EnvoyError, OperatorError, PortInUse) as error:
         print(f"\n{error}", file=sys.stderr)
         return False
+
+
+async def _until_sigterm(demo: Coroutine[Any, Any, bool]) -> bool:
+    task = asyncio.create_task(demo)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    return await task
 
 
 if __name__ == "__main__":

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import re
+import shlex
 import signal
 import socket
 import sys
@@ -15,6 +17,11 @@ from typing import TYPE_CHECKING
 
 import psutil
 import pytest
+from google.protobuf import json_format
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
+
+from disvc.testing.binaries import binary
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -85,10 +92,47 @@ def assert_nothing_is_left(processes: list[psutil.Process], folder: Path) -> Non
     assert list(folder.iterdir()) == []
 
 
+async def assert_the_commands_work(text: str) -> None:
+    """Run what a person is told to type. There is no grpcurl here: what it is given is read as it would."""
+    export, *commands = re.findall(r"^(?:export|kubectl|curl|grpcurl) .*$", text, re.MULTILINE)
+    path = f"{binary('kubectl').parent}:{os.environ['PATH']}"
+    answers = {}
+    for command in commands:
+        if not command.startswith("grpcurl"):
+            answers[command] = await shell(f"{export}\n{command}", path)
+    listed, described, _, *asked = answers.values()
+    assert "iris-rest" in listed
+    assert "Failed" in described
+    assert len(asked) == 2
+    for answer in asked:
+        assert "x-served-by: iris-rest-v2-" in answer
+        assert '"data":[2,2]' in answer
+    calls = [command for command in commands if command.startswith("grpcurl")]
+    assert len(calls) == 2
+    for call in map(shlex.split, calls):
+        given = dict(itertools.pairwise(call))
+        messages = await asyncio.to_thread(Path(given["-protoset"]).read_bytes)
+        described_by = FileDescriptorSet.FromString(messages)
+        assert [service.name for file in described_by.file for service in file.service] == ["GRPCInferenceService"]
+        json_format.Parse(given["-d"], v2.ModelInferRequest())
+
+
+async def shell(script: str, path: str) -> str:
+    process = await asyncio.create_subprocess_exec(
+        "bash", "-ec", script, env={**os.environ, "PATH": path}, stdout=asyncio.subprocess.PIPE
+    )
+    answer, _ = await process.communicate()
+    assert process.returncode == 0, f"{script}\n{answer.decode()}"
+    return answer.decode()
+
+
 async def test_it_ends_with_0_and_every_promise_held(folder: Path) -> None:
-    async with demo(folder) as running:
-        await running.until(LISTENS)
+    async with demo(folder, "--keep") as running:
+        await running.until("It stays up until Ctrl-C")
+        await running.until("Logs of pods: ")
+        await assert_the_commands_work(running.text.partition("It stays up until Ctrl-C")[2])
         processes = running.processes()
+        running.process.send_signal(signal.SIGINT)
         code = await running.end()
     text = running.text
     assert code == 0, text

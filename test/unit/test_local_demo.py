@@ -175,6 +175,13 @@ class TestNarrator:
         narrator.promise(False, "two")
         assert "\x1b[1;31m" in file.getvalue()
 
+    def test_on_a_terminal_what_is_waited_for_is_shown_with_how_the_load_fares(self) -> None:
+        narrator, file = self.told(terminal=True)
+        narrator.progress = lambda: ", and 5 requests were sent"
+        with narrator.waiting("until it is ready"):
+            pass
+        assert "until it is ready, and 5 requests were sent" in file.getvalue()
+
 
 def test_what_matters_of_children_is_told() -> None:
     backend = {"backend": {"service": {"name": "a-v1"}}}

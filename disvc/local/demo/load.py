@@ -34,6 +34,11 @@ class Load:
         self._interval = 1 / rate
         self._stopping = asyncio.Event()
 
+    def progress(self) -> str:
+        """Return how many requests were answered so far, and how many of them failed."""
+        failed = sum(bool(sample.problem) for sample in self.samples)
+        return f" · {len(self.samples)} requests, {failed} failed"
+
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Ask beside the block, and wait for the last answers after it."""

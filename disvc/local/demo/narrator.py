@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from rich import box
@@ -15,12 +16,23 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     from disvc.local.demo.summary import Line
 
 _PLAIN_WIDTH: Final = 120
 """Of titles and tables, where no terminal says what fits."""
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A line that is new each time that it is drawn."""
+
+    text: str
+    progress: Callable[[], str]
+
+    def __rich__(self) -> str:
+        return f"{self.text}{self.progress()}"
 
 
 class Narrator:
@@ -33,6 +45,8 @@ class Narrator:
         self._since = time.monotonic()
         self.broken: list[str] = []
         """The promises that did not hold."""
+        self.progress: Callable[[], str] = str
+        """Says what goes on beside that."""
 
     def title(self, text: str) -> None:
         """Begin a chapter."""
@@ -59,8 +73,8 @@ class Narrator:
 
     @contextmanager
     def waiting(self, text: str) -> Iterator[None]:
-        """Show that something is under way, on a terminal."""
-        with self._console.status(text):
+        """Show what is waited for, and what `progress` says, on a terminal."""
+        with self._console.status(_Waiting(text, self.progress)):
             yield
 
     def summary(self, lines: Sequence[Line], versions: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from disvc.local.demo.news import News
 from disvc.local.demo.story import Story
 from disvc.local.models import train
 from disvc.runtime import Manager
+from disvc.runtime.signals import stopped_by_signals
 from disvc.testing.running import running
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ async def run(
 ) -> bool:
     """Run the demo, and return whether all promises held. `config` is the folder with rbac and samples.
 
-    With `keep`, everything stays up after it until this is cancelled.
+    With `keep`, everything stays up after it until SIGINT or SIGTERM.
 
     Raises what `local_cluster` does.
     """
@@ -83,7 +84,9 @@ async def _run(
             if keep:
                 narrator.title("It stays up until Ctrl-C")
                 narrator.say(hints(cluster))
-                await asyncio.Event().wait()
+                stop = asyncio.Event()
+                with stopped_by_signals(stop):
+                    await stop.wait()
 
 
 def rights(rbac: Path) -> list[dict[str, Any]]:

@@ -77,6 +77,7 @@ class Story:
             await self._workflow_2()
             self._load = Load(await self._load_clients(), self._questions, RATE)
             self._begin("one member each", {ONE}, {ONE})
+            self._narrator.progress = self._load.progress
             async with self._load.running():
                 await self._scaling()
                 await self._workflow_3()
