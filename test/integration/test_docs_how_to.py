@@ -209,12 +209,13 @@ async def test_a_manager_runs_inside_another_program(control_plane: ControlPlane
 async def test_the_tests_of_the_pages_pass(tmp_path: Path) -> None:
     for name in ("website.py", "crd.yaml", "home.yaml"):
         shutil.copy(DOCS / "tutorial" / name, tmp_path)
-    for name in ("pytest.ini", "sweeper.py", "test_isvcs.py", "test_sweeper.py", "test_website.py"):
+    tests = ("test_in_memory.py", "test_isvcs.py", "test_sweeper.py", "test_website.py")
+    for name in ("pytest.ini", "sweeper.py", *tests):
         shutil.copy(DOCS / "how-to" / name, tmp_path)
     output = await output_of(
         tmp_path, "-m", "pytest", "-q", "-W", "error", environment={"DISVC_CACHE": str(cache_folder().parent)}
     )
-    assert "6 passed" in output
+    assert "12 passed" in output
 
 
 async def test_the_operator_runs_in_a_cluster_with_the_rights_of_the_page(
