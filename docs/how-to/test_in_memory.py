@@ -50,7 +50,7 @@ async def reconciled(client: Client) -> None:
     """Wait until the operator has seen the Website."""
     async with client.watch(WEBSITES, "default", initial_events=True, timeout_seconds=60) as pieces:
         async for piece in pieces:
-            if any(b'"observedGeneration":' in event.object for event in piece):
+            if any(b'"observedGeneration":' in bytes(event.object) for event in piece):
                 return
     pytest.fail("no Website had a status within a minute")
 
