@@ -1,6 +1,6 @@
 """What a kube-controller-manager does about deletion: it collects garbage, and empties namespaces.
 
-`GarbageCollector.collect` is one synchronous step, to be called when it suits: it goes on until nothing is left to do.
+`GarbageCollector.collect` is one synchronous step, to be called when it suits.
 Owners are known by UID. An object goes when none of its owners is there any more; an owner that is deleted in the
 foreground goes after the dependents that block it, one that is deleted as an orphanage is forgotten by them.
 https://kubernetes.io/docs/concepts/architecture/garbage-collection/
@@ -69,21 +69,24 @@ class GarbageCollector:
         self._writer = writer
         self._deleter = deleter
 
-    def collect(self) -> None:
-        """Delete all garbage that there is, and what becomes garbage by that."""
-        before = -1
-        while before != self._store.revision:
-            before = self._store.revision
-            for namespace in self._terminating_namespaces():
-                self._empty(namespace)
-            graph = _Graph(self._objects())
-            for found in graph.objects.values():
-                if found.waits_for(ORPHAN):
-                    self._orphan(found, graph)
-                elif found.waits_for(FOREGROUND):
-                    self._delete_in_foreground(found, graph)
-                elif found.owners:
-                    self._attend(found, graph)
+    def collect(self) -> bool:
+        """Delete what is garbage as things stand; return whether there was any, as there may be more by that.
+
+        What an owner's deletion makes of its dependents is left for the next time, so that controllers can see one
+        before the other, as they mostly do in a cluster.
+        """
+        before = self._store.revision
+        for namespace in self._terminating_namespaces():
+            self._empty(namespace)
+        graph = _Graph(self._objects())
+        for found in graph.objects.values():
+            if found.waits_for(ORPHAN):
+                self._orphan(found, graph)
+            elif found.waits_for(FOREGROUND):
+                self._delete_in_foreground(found, graph)
+            elif found.owners:
+                self._attend(found, graph)
+        return self._store.revision != before
 
     def _objects(self) -> Iterator[_Found]:
         """Yield every object there is, once."""

@@ -23,8 +23,8 @@ async def keep_house(server: APIServer) -> NoReturn:
     compacted_at, compacted_to = clock.monotonic(), server.store.revision
     while True:
         started = clock.monotonic()
-        server.collect_garbage()
         seen = server.store.revision
+        server.collect_some_garbage()
         await asyncio.sleep(max(_LEAST_SECONDS, (clock.monotonic() - started) / _SHARE))
         if clock.monotonic() - compacted_at > _COMPACT_SECONDS:
             server.compact(compacted_to)

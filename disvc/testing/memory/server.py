@@ -80,9 +80,15 @@ class APIServer:
             self._custom.settle()
 
     def collect_garbage(self) -> None:
-        """Delete what nobody owns any more, and what is in namespaces that are being deleted; see `garbage`."""
-        self._garbage.collect()
+        """Delete what nobody owns any more, what is in namespaces that are being deleted, and what that leaves."""
+        while self.collect_some_garbage():
+            pass
+
+    def collect_some_garbage(self) -> bool:
+        """Take one step of that, as far as a controller could get at a time; return whether there was any garbage."""
+        found = self._garbage.collect()
         self._custom.settle()
+        return found
 
     def compact(self, revision: int = 0) -> None:
         """Forget all states before a revision, by default before the newest."""
