@@ -118,16 +118,16 @@ def _credit_card(text: str) -> bool:
 
 def is_uri(text: str) -> bool:
     """Return whether a text is what net/url's ParseRequestURI reads: an absolute URI, or an absolute path."""
-    if not text or any(character <= " " or character == "\x7f" for character in text):
+    if not text or any(character < " " or character == "\x7f" for character in text):
         return False
     if re.search("%(?![0-9a-fA-F]{2})", text):
         return False
     try:
         parts = urlsplit(text)
-        port_is_valid = parts.netloc.count("[") or parts.port is None or parts.port >= 0
+        is_host = " " not in parts.netloc and (parts.netloc.count("[") or parts.port is None or parts.port >= 0)
     except ValueError:
         return False
-    return text.startswith("/") or text == "*" or bool(parts.scheme and port_is_valid and not text.startswith(":"))
+    return text.startswith("/") or text == "*" or bool(parts.scheme and is_host and not text.startswith(":"))
 
 
 def _uuid(version: str) -> Callable[[str], bool]:

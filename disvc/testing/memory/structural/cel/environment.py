@@ -7,7 +7,9 @@ environment/base.go) as far as the library, Google's CEL in C++, has it:
 - not `format.named`, and not the authorizer nor `jsonpatch`, which only admission has;
 - literals of lists and maps may be heterogeneous, and the literals of durations, timestamps and regular expressions are
   only looked at when a rule runs;
-- what a rule may cost is not limited.
+- what a rule may cost is not limited;
+- `getMilliseconds` of a duration is what is left after the seconds, `%e` is formatted as in C, and some errors of an
+  evaluation are told in other words.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from cel_expr_python import cel
 
-from disvc.testing.memory.structural.cel.library import FUNCTIONS, declare
+from disvc.testing.memory.structural.cel.library import FUNCTIONS, declare, repairs
 from disvc.testing.memory.structural.cel.library.functions import Function
 
 if TYPE_CHECKING:
@@ -62,7 +64,7 @@ def runtime() -> cel.Env:
                 "variables": [{"name": name, **dynamic} for name in names],
             }
         ),
-        extensions=[declare(FUNCTIONS, for_checker=False)],
+        extensions=[declare([*FUNCTIONS, *repairs.FUNCTIONS], for_checker=False)],
     )
 
 

@@ -17,6 +17,7 @@ from cel_expr_python import cel
 from disvc.testing.memory import causes
 from disvc.testing.memory.schema import Schema
 from disvc.testing.memory.structural.cel.environment import checker, runtime
+from disvc.testing.memory.structural.cel.library.repairs import repaired, without_literals
 from disvc.testing.memory.structural.cel.types import Types
 from disvc.testing.memory.structural.field_paths import find_field
 
@@ -123,8 +124,7 @@ class Rule:
     @cached_property
     def uses_old_self(self) -> bool:
         """Return whether it is a rule about transitions."""
-        without_strings = re.sub(r"""r?("(\\.|[^"\\])*"|'(\\.|[^'\\])*')|//.*""", "", self._source)
-        return re.search(r"(?<![\w.])oldSelf\b", without_strings) is not None
+        return re.search(r"(?<![\w.])oldSelf\b", without_literals(self._source)) is not None
 
     @property
     def is_optional(self) -> bool:
@@ -177,14 +177,14 @@ class Rule:
     @cached_property
     def _rule(self) -> cel.Expression:
         if not self.is_optional:
-            return runtime().compile(self._source, disable_check=True)
+            return _compiled(self._source)
         old = "has_old_self ? optional.of(old_self) : optional.none()"
-        return runtime().compile(f"cel.bind(oldSelf, {old}, ({self._source}\n))", disable_check=True)
+        return _compiled(f"cel.bind(oldSelf, {old}, ({self._source}\n))")
 
     @cached_property
     def _message_expression(self) -> cel.Expression | None:
         source = self.declared.get("messageExpression")
-        return runtime().compile(source, disable_check=True) if source else None
+        return _compiled(source) if source else None
 
     @cached_property
     def _field_path(self) -> str:
@@ -202,6 +202,10 @@ class _Failure:
 def activation(new: Any, old: Any) -> cel.Activation:
     """Return what rules run on: a value as CEL sees it, and the one that it replaces, None for none."""
     return runtime().Activation({"self": new, "oldSelf": old, "old_self": old, "has_old_self": old is not None})
+
+
+def _compiled(source: str) -> cel.Expression:
+    return runtime().compile(repaired(source), disable_check=True)
 
 
 def _run(expression: cel.Expression, values: cel.Activation) -> object:

@@ -127,7 +127,7 @@ FUNCTIONS: Final = (
     *_COMPARISONS,
     Function("quantity", ("string",), "Quantity", _quantity, is_member=False),
     Function("isQuantity", ("string",), "bool", _is_quantity, is_member=False),
-    Function("sign", ("Quantity",), "int", lambda quantity: _sign(_number(quantity))),
+    Function("sign", ("Quantity",), "int", lambda quantity: _sign(_number(quantity)), is_member=False),
     Function("asApproximateFloat", ("Quantity",), "double", lambda quantity: float(_number(quantity))),
     Function("asInteger", ("Quantity",), "int", _integer),
     Function("isInteger", ("Quantity",), "bool", _is_integer),
