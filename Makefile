@@ -31,6 +31,7 @@ lint: $(STAMP) ## check style and who imports whom
 types: $(STAMP) ## check types
 	$(VENV)/bin/mypy disvc test/unit test/integration docs hack
 	$(VENV)/bin/mypy test/operator
+	$(VENV)/bin/mypy test/conformance
 
 bench-apiserver: $(STAMP) ## the in-memory API server beside a real one, 10,000 objects (a minute or two)
 	$(VENV)/bin/python hack/bench/apiserver.py

@@ -18,7 +18,7 @@ from disvc.testing.memory.go_text import json_text
 from disvc.testing.memory.json_reading import duplicates
 from disvc.testing.memory.numbers import as_go_writes
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
-from disvc.testing.memory.structural.embedded import coerce
+from disvc.testing.memory.structural.embedded import coerce, coerce_metadata
 from disvc.testing.memory.yaml_reading import read_yaml
 
 if TYPE_CHECKING:
@@ -127,6 +127,7 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
         if call.resource.is_custom:  # is not decoded again: null stays
             copy: Value = msgspec.json.decode(msgspec.json.encode(obj))
             list(coerce(copy, call.resource.schema))  # but for the metadata of what is embedded
+            coerce_metadata(copy)
             return _checked(call, copy)
         try:
             return _checked(call, decoding.known(call, obj, "Ignore", []))
@@ -141,8 +142,10 @@ def _inconvertible(call: Call, why: str) -> errors.Refused:
     """Return the 500 of an apply that fits the schema of its kind, but not what Go reads as it."""
     resource = call.resource
     kind = f"{resource.group}/{resource.version}, Kind={resource.kind}"
-    message = f"failed to convert new object ({call.namespace}/{call.name}; {kind}) to proper version: "
-    return errors.Refused(500, "", f"{message}unable to convert unstructured object to {kind}: {why}")
+    message = f"failed to convert new object (/{call.name}; {kind}) to proper version: "
+    return errors.Refused(
+        500, "", f"{message}unable to convert unstructured object to {kind}: error decoding from json: {why}"
+    )
 
 
 def _checked(call: Call, obj: Value) -> Value:

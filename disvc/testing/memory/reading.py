@@ -120,7 +120,7 @@ def page_of(store: Store, call: Call) -> Page:
         is_single = bool(end) and end == f"{first}\0"
         revision = _list_revision(store, options, is_single=is_single)
     versions = store.of(call.resource).at(revision, first, end)
-    limit = 0 if options.resource_version == "0" else options.limit
+    limit = 0 if options.resource_version == "0" else max(0, options.limit)
     selected: list[Version] = []
     for index, version in enumerate(versions):
         seen = version.seen_as(call.resource)
@@ -140,7 +140,7 @@ def _list_revision(store: Store, options: ListOptions, *, is_single: bool) -> in
     except errors.Refused as refused:
         raise errors.bad_request(f"invalid resource version: {refused.message}") from refused
     _check_not_too_new(store, revision)
-    is_exact = options.match == "Exact" or (not options.match and options.limit and not is_single)
+    is_exact = options.match == "Exact" or (not options.match and options.limit > 0 and not is_single)
     if not revision or not is_exact:
         return store.revision
     if revision < store.compacted:

@@ -62,7 +62,7 @@ def _accept(scene: Scene, special: tuple[str, ...]) -> str:
 
 
 def _place(scene: Scene, kind: Kind) -> tuple[str, Value]:
-    """Return the path of a list, and a query that holds it in the sequence's namespace."""
+    """Return the path of a list or a watch, and a query that holds it in the sequence's namespace."""
     if scene.chance(0.1):
         return kind.collection(""), {"fieldSelector": f"metadata.namespace={scene.namespace}"}
     return kind.collection(scene.namespace), {}
@@ -91,7 +91,7 @@ def list_(scene: Scene) -> Value:
     """Return a list, of any resourceVersion form, maybe the first page."""
     kind = scene.kind()
     path, query = _place(scene, kind)
-    if scene.chance(0.35):
+    if not query and scene.chance(0.35):  # the pages of all namespaces, of which one is selected, repeat themselves
         query["limit"] = scene.random.choice(("1", "2", "2", "500", "0", "-1" if scene.chance(0.1) else "1"))
     _selectors(scene, kind, query)
     if scene.chance(0.4):
@@ -115,8 +115,8 @@ def list_(scene: Scene) -> Value:
 def next_page(scene: Scene) -> Value:
     """Return the next page of the last list, after whatever has happened since."""
     kind = scene.kind()
-    path, query = _place(scene, kind)
-    query |= {"continue": Continue(path), "limit": scene.random.choice(("1", "2", "500"))}
+    path = kind.collection(scene.namespace)
+    query: Value = {"continue": Continue(path), "limit": scene.random.choice(("1", "2", "500"))}
     if scene.chance(0.05):
         query["continue"] = "garbage"
     if scene.chance(0.05):

@@ -36,6 +36,10 @@ class Revisions:
             return False
         return self._of_kind[kind].note_point((left, right))
 
+    def is_next_page(self, kind: str, left: int, right: int) -> bool:
+        """Return whether two lists may go on where others ended: all pages of a list have one revision."""
+        return self._of_kind[kind].right_of(left) in (None, right)
+
 
 class _Order:
     """Changes, and points in time between them."""
@@ -43,6 +47,10 @@ class _Order:
     def __init__(self) -> None:
         self._changes: list[Pair] = []
         self._points: set[Pair] = set()
+
+    def right_of(self, left: int) -> int | None:
+        """Return the newest point that is this one on the left, None where there is none."""
+        return max((right for one, right in self._points if one == left), default=None)
 
     def note_change(self, pair: Pair) -> bool:
         place = bisect_left(self._changes, pair)

@@ -66,6 +66,7 @@ _NUMBER_IN_TEXT: Final = re.compile(
     r"(?<=resource version: )\d+(?: \(\d+\))?"
     r"|(?<=current: )\d+"
     r"|(?<=Code: 4, Key: )[^,]+"
+    r"|(?<=Invalid value: )\[\{.*\}\](?=: Only one reference)"
     r"|(?<=Invalid value: )(?:\[\]|\{\}|null)(?=:)"
     r"|, application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
     r"|(?<=in the precondition \()\d+(?=\))|(?<=in record \()\d+(?=\))"
@@ -158,7 +159,11 @@ def _arranged_causes(details: Any) -> Any:
     if not causes:
         return details
     causes = [cause for index, cause in enumerate(causes) if cause not in causes[:index]]
-    in_any_order = details.get("group") in CUSTOM_GROUPS or causes[0].get("reason") == "FieldManagerConflict"
+    in_any_order = (
+        details.get("group") in CUSTOM_GROUPS
+        or details.get("kind") == "Service"
+        or causes[0].get("reason") == "FieldManagerConflict"
+    )
     groups = [causes] if in_any_order else (list(group) for _, group in groupby(causes, _map_of))
     return details | {"causes": [cause for group in groups for cause in sorted(group, key=str)]}
 
@@ -200,8 +205,8 @@ ARRANGED: Final = (
         lambda entries: sorted(entries, key=_manager) if isinstance(entries, list) else entries,
     ),
     Arranged(
-        "causes of a 409 by server-side apply, of a 422 of a custom resource, and of a 422 about keys of one map; and"
-        " those that are there twice",
+        "causes of a 409 by server-side apply, of a 422 of a custom resource or a Service, or about keys of one map;"
+        " causes that come twice",
         "A kube-apiserver goes through maps in Go's random order, and checks metadata twice for some kinds.",
         lambda path: path[-1] == "details",
         _arranged_causes,

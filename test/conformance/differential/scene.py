@@ -79,7 +79,6 @@ class Scene:
                     {"finalizers": ["orphan"]},
                     {"generation": 77},
                     {"creationTimestamp": "2019-01-02T03:04:05Z"},
-                    {"selfLink": "/x"},
                     {"managedFields": []},
                     {"managedFields": [{}]},
                     {"managedFields": [{"manager": "x", "operation": "Odd"}]},

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["part", "spoiled", "with_unknown_field"]
 
+_LEFT_ALONE = ("apiVersion", "kind", "image")
 _KEYS = frozenset({"name", "port", "type", "protocol", "containerPort", "id", "ip", "mountPath", "addresses", "key"})
 """Fields that tell the items of a list apart, which `part` keeps."""
 
@@ -28,7 +29,7 @@ def _places(value: Any) -> Iterator[tuple[Any, Any]]:
 def spoiled(random: Random, value: Value) -> Value:
     """Return a copy in which one value is gone, null, or of another type."""
     result = deepcopy(value)
-    if places := [place for place in _places(result) if place[1] not in ("apiVersion", "kind")]:
+    if places := [place for place in _places(result) if place[1] not in _LEFT_ALONE]:
         container, key = random.choice(places)
         match random.choice(("gone", "null", "type", "type", "long", "twice")):
             case "gone":

@@ -82,11 +82,18 @@ def create(scene: Scene) -> Value:
                 _twice(manifest) if not manifest["metadata"].get("ownerReferences") else b"{}",
             )
         )
+    if kind.kind == "Service" and not _is_named(body):
+        body = manifest  # a kube-apiserver allocates an address first, and tells how that failed
     query = scene.writing_query()
     if plain and "dryRun" not in query:
         scene.made.add((kind.kind, name))
     collection = kind.collection(scene.namespace)
     return {"method": "POST", "path": collection, "collection": collection, "query": query, "body": body}
+
+
+def _is_named(body: Any) -> bool:
+    metadata = body.get("metadata") if isinstance(body, dict) else None
+    return isinstance(metadata, dict) and isinstance(metadata.get("name") or metadata.get("generateName"), str)
 
 
 def _address(scene: Scene, kind: Kind) -> tuple[str, Value]:
@@ -363,6 +370,9 @@ def _delete_options(scene: Scene, path: str) -> Value:
                 {},
             )
         )
+        if "resourceVersion" in options["preconditions"]:
+            # Where it also takes the finalizer of another policy, a kube-apiserver refuses it by a version of its own.
+            options.pop("propagationPolicy", None)
     if scene.chance(0.04):
         options |= scene.random.choice(
             ({"dryRun": ["All"]}, {"dryRun": ["Odd"]}, {"orphanDependents": True}, {"kind": "Odd"}, {"unknown": 1})
