@@ -110,6 +110,24 @@ def test_an_update_of_a_pod_may_change_its_image_only() -> None:
     assert cause.startswith("spec: Forbidden: pod updates may not change fields other than `spec.containers[*].image`")
 
 
+def test_a_pod_may_be_made_to_tolerate_more_and_for_another_time_only() -> None:
+    first, second = ({"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 9} for key in "ab")
+    old = created(POD, {"spec": {"containers": [CONTAINER], "tolerations": [first, second]}})
+    of_all_pods = old["spec"]["tolerations"][2:]
+    more = [{**first, "tolerationSeconds": 5}, second, *of_all_pods, {"operator": "Exists"}]
+    assert updated(POD, {"spec": {**old["spec"], "tolerations": more}}, old)[1] == []
+    other = [first, *of_all_pods]
+    _, causes = updated(POD, {"spec": {**old["spec"], "tolerations": other}}, old)
+    why = "existing toleration can not be modified except its tolerationSeconds"
+    assert causes == [f"spec.tolerations: Forbidden: {why}"]
+
+
+def test_a_pod_does_not_lose_its_containers() -> None:
+    old = created(POD, {"spec": {"containers": [CONTAINER]}})
+    _, causes = updated(POD, {"spec": {**old["spec"], "containers": None}}, old)
+    assert "spec.containers: Forbidden: pod updates may not add or remove containers" in causes
+
+
 def test_a_pod_terminates_at_once_where_no_kubelet_has_it() -> None:
     pod = created(POD, {"spec": {"containers": [CONTAINER]}})
     assert grace_period(pod, None) == 0
@@ -165,6 +183,17 @@ def test_a_job_selects_the_pods_that_bear_its_uid() -> None:
     job = created(type_of("batch/v1", "Job"), {"spec": {"template": template}})
     assert job["spec"]["selector"] == {"matchLabels": {"batch.kubernetes.io/controller-uid": "u"}}
     assert job["spec"]["template"]["metadata"]["labels"]["job-name"] == "n"
+
+
+def test_the_labels_that_a_job_is_given_stay() -> None:
+    type_ = type_of("batch/v1", "Job")
+    template = {"spec": {"restartPolicy": "Never", "containers": [CONTAINER]}}
+    old = created(type_, {"spec": {"template": template}})
+    old["metadata"]["labels"] = {}
+    labels = {**old["spec"]["template"]["metadata"]["labels"], "job-name": "x"}
+    spec = {**old["spec"], "template": {**old["spec"]["template"], "metadata": {"labels": labels}}}
+    _, causes = updated(type_, {"metadata": old["metadata"], "spec": spec}, old)
+    assert any(cause.endswith("must be 'n'") for cause in causes)
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.8.8.8"])

@@ -64,7 +64,7 @@ class _StatefulSet(_Workload):
     def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
         if subresource == "status" and old is not None:
             return list(workload_status(obj["status"], old["status"]))
-        found = list(stateful_set_spec(obj["spec"]))
+        found = list(stateful_set_spec(obj["spec"], is_new=old is None))
         return found if old is None else [*found, *stateful_set_changes(obj["spec"], old["spec"])]
 
 

@@ -8,7 +8,14 @@ from disvc.testing.memory import causes
 from disvc.testing.memory.builtin import selectable
 from disvc.testing.memory.builtin.columns import workloads as columns
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind, spec
-from disvc.testing.memory.builtin.validation.jobs import cron_job_spec, job_changes, job_spec
+from disvc.testing.memory.builtin.validation.jobs import (
+    NAME_LABELS,
+    UID_LABELS,
+    cron_job_spec,
+    generated,
+    job_changes,
+    job_spec,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -19,8 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["TYPES"]
 
-_NAME_LABELS: Final = ("job-name", "batch.kubernetes.io/job-name")
-_UID_LABELS: Final = ("controller-uid", "batch.kubernetes.io/controller-uid")
 _CRON_JOB_NAME_MAX: Final = 52
 
 
@@ -36,11 +41,11 @@ class _Job(BuiltinStrategy):
             return
         labels = spec["template"]["metadata"].setdefault("labels", {})
         shares_labels = metadata.get("labels") == labels
-        for names, value in ((_NAME_LABELS, metadata.get("name", "")), (_UID_LABELS, metadata["uid"])):
+        for names, value in ((NAME_LABELS, metadata.get("name", "")), (UID_LABELS, metadata["uid"])):
             for name in names:
                 labels.setdefault(name, value)
         selector = spec.setdefault("selector", {})
-        selector.setdefault("matchLabels", {}).setdefault(_UID_LABELS[1], metadata["uid"])
+        selector.setdefault("matchLabels", {}).setdefault(UID_LABELS[1], metadata["uid"])
         if shares_labels or "labels" not in metadata:
             metadata["labels"] = dict(labels)
 
@@ -49,10 +54,9 @@ class _Job(BuiltinStrategy):
         if subresource == "status" and old is not None:
             return ()
         found = list(job_spec(obj["spec"]))
-        if old is None:
-            return found
-        # The server looks at the spec once more for the update.
-        return [*found, *found, *job_changes(obj["spec"], old["spec"])]
+        first = [*generated(obj), *found]
+        # For an update, the server looks at the spec once more.
+        return first if old is None else [*first, *found, *job_changes(obj["spec"], old["spec"])]
 
 
 class _CronJob(BuiltinStrategy):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.columns import others as columns
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind
-from disvc.testing.memory.builtin.validation.fields import immutable, one_of, required
+from disvc.testing.memory.builtin.validation.fields import among, immutable, one_of, required
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -47,12 +47,12 @@ def _priority_class_changes(obj: Value, old: Value) -> Iterator[Cause]:
 
 class _StorageClass(BuiltinStrategy):
     def validate(self, obj: Value, old: Value | None, subresource: str) -> Sequence[Cause]:
-        if old is not None:
-            return [cause for name in _FIXED for cause in immutable(name, obj.get(name), old.get(name))]
+        changed = () if old is None else _FIXED
         return [
-            *required("provisioner", obj["provisioner"], lambda text: formats.label_key(text.lower())),
-            *one_of("reclaimPolicy", obj["reclaimPolicy"], ("Delete", "Retain")),
-            *one_of("volumeBindingMode", obj["volumeBindingMode"], ("Immediate", "WaitForFirstConsumer")),
+            *required("provisioner", obj["provisioner"].lower(), formats.label_key),
+            *among("reclaimPolicy", obj["reclaimPolicy"] or None, ("Delete", "Retain")),
+            *among("volumeBindingMode", obj["volumeBindingMode"], ("Immediate", "WaitForFirstConsumer")),
+            *(cause for name in changed for cause in immutable(name, obj.get(name), (old or {}).get(name))),
         ]
 
 

@@ -9,7 +9,7 @@ from disvc.testing.memory.builtin.columns import others as columns
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy, kind
 from disvc.testing.memory.builtin.validation.addresses import endpoint_address, ip_address, legacy_ip_address
 from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
-from disvc.testing.memory.builtin.validation.fields import formatted, immutable, labels, one_of
+from disvc.testing.memory.builtin.validation.fields import among, formatted, immutable, labels, one_of
 from disvc.testing.memory.causes import item
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def _ports(ports: list[Value]) -> Iterator[Cause]:
         if name in names:
             yield causes.duplicate(f"{path}.name", name)
         names.add(name)
-        yield from one_of(f"{path}.protocol", port["protocol"], PROTOCOLS)
+        yield from among(f"{path}.protocol", port["protocol"], PROTOCOLS)
         if "appProtocol" in port:
             yield from formatted(f"{path}.appProtocol", port["appProtocol"], formats.label_key)
 

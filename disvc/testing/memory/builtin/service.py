@@ -14,6 +14,7 @@ from disvc.testing.memory import errors
 from disvc.testing.memory.builtin.strategy import BuiltinStrategy
 from disvc.testing.memory.builtin.validation.services import (
     cluster_addresses,
+    is_reachable_from_outside,
     service_changes,
     service_spec,
     service_status,
@@ -51,7 +52,7 @@ class ServiceStrategy(BuiltinStrategy):
         spec, before = obj["spec"], old["spec"]
         if "ExternalName" not in {spec["type"], before["type"]}:
             for name in ("clusterIP", "clusterIPs", "ipFamilies", "ipFamilyPolicy"):
-                if not spec.get(name) and name in before:
+                if _is_unset(spec, name) and name in before:
                     spec[name] = before[name]
             if spec["clusterIP"] != before["clusterIP"] and spec["clusterIPs"] == before["clusterIPs"]:
                 spec["clusterIPs"] = [spec["clusterIP"]]
@@ -65,6 +66,11 @@ class ServiceStrategy(BuiltinStrategy):
             return list(service_status(obj))
         changes = [] if old is None else list(service_changes(obj["spec"], old["spec"]))
         return [*changes, *service_spec(obj["spec"])]
+
+
+def _is_unset(spec: Value, name: str) -> bool:
+    """Return whether a field is as Go has it that was not given; the policy is a pointer, so "" was given."""
+    return name not in spec or (not spec[name] and name != "ipFamilyPolicy")
 
 
 def _keep_node_ports(spec: Value, before: Value) -> None:
@@ -91,8 +97,8 @@ def _drop_what_the_type_has_not(obj: Value, old: Value) -> None:
         if {port["nodePort"] for port in spec.get("ports", ()) if "nodePort" in port} <= numbers:
             for port in spec.get("ports", ()):
                 port.pop("nodePort", None)
-        if not spec.get("externalIPs"):
-            gone.append("externalTrafficPolicy")
+    if is_reachable_from_outside(before) and not is_reachable_from_outside(spec):
+        gone.append("externalTrafficPolicy")
     if _checks_health(before) and not _checks_health(spec):
         gone.append("healthCheckNodePort")
     if before["type"] == "LoadBalancer" and spec["type"] != "LoadBalancer":

@@ -64,9 +64,8 @@ def claim_changes(claim: Value, old: Value) -> Iterator[Cause]:
             "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims"
         )
         yield causes.forbidden("spec", f"{why}\n")
-    new_size, old_size = _requested(spec), _requested(before)
-    capacity = old["status"].get("capacity", {}).get("storage", "0")
-    if new_size and old_size and amount(new_size) < amount(old_size) and amount(new_size) <= amount(capacity):
+    size, old_size = (amount(_requested(each) or "0") for each in (spec, before))
+    if size < old_size and size <= amount(old["status"].get("capacity", {}).get("storage", "0")):
         why = "field can not be less than status.capacity"
         yield causes.forbidden("spec.resources.requests.storage", why)
     yield from immutable("volumeMode", spec["volumeMode"], before["volumeMode"])

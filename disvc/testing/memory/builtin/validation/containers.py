@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.validation.downward import IN_ENVIRONMENT, field_reference
-from disvc.testing.memory.builtin.validation.fields import formatted, nonnegative, one_of, port, required
+from disvc.testing.memory.builtin.validation.fields import among, formatted, nonnegative, one_of, port, required
 from disvc.testing.memory.builtin.validation.resources import resource_requirements
 from disvc.testing.memory.builtin.validation.volumes import volume_mounts
 from disvc.testing.memory.causes import child, item
@@ -76,8 +76,7 @@ def _container(path: str, container: Value, volumes: Collection[str]) -> Iterato
     yield from one_of(child(path, "imagePullPolicy"), container["imagePullPolicy"], _PULL_POLICIES)
     yield from resource_requirements(child(path, "resources"), container["resources"])
     yield from security_context(child(path, "securityContext"), container.get("securityContext", {}))
-    if "restartPolicy" in container:
-        yield from one_of(child(path, "restartPolicy"), container["restartPolicy"], _RESTART_POLICIES)
+    yield from among(child(path, "restartPolicy"), container.get("restartPolicy"), _RESTART_POLICIES)
 
 
 def security_context(path: str, context: Value) -> Iterator[Cause]:

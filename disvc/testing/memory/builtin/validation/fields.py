@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
 
 __all__ = [
+    "IMMUTABLE",
+    "among",
     "annotation_keys",
     "formatted",
     "immutable",
@@ -62,6 +64,12 @@ def one_of(path: str, value: str | None, supported: Collection[str]) -> Iterator
     if not value:
         yield causes.required(path)
     elif value not in supported:
+        yield causes.not_supported(path, value, supported)
+
+
+def among(path: str, value: str | None, supported: Collection[str]) -> Iterator[Cause]:
+    """Check that a text is one of some where it is there at all; the empty one is, for Go's pointers to texts."""
+    if value is not None and value not in supported:
         yield causes.not_supported(path, value, supported)
 
 

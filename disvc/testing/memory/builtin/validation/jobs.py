@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from disvc.testing.memory import causes
 from disvc.testing.memory.builtin import gotypes
 from disvc.testing.memory.builtin.validation.fields import (
+    among,
     immutable,
     label_selector,
     nonnegative,
@@ -15,6 +16,7 @@ from disvc.testing.memory.builtin.validation.fields import (
     shown_selector,
 )
 from disvc.testing.memory.builtin.validation.pods import pod_template
+from disvc.testing.memory.causes import item
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,8 +25,10 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["cron_job_spec", "job_changes", "job_spec"]
+__all__ = ["NAME_LABELS", "UID_LABELS", "cron_job_spec", "generated", "job_changes", "job_spec"]
 
+UID_LABELS: Final = ("controller-uid", "batch.kubernetes.io/controller-uid")
+NAME_LABELS: Final = ("job-name", "batch.kubernetes.io/job-name")
 _NUMBERS: Final = (
     "parallelism",
     "completions",
@@ -34,10 +38,29 @@ _NUMBERS: Final = (
     "backoffLimitPerIndex",
     "maxFailedIndexes",
 )
+_REPLACEMENT_POLICIES: Final = ("Failed", "TerminatingOrFailed")
 _MODES: Final = ("NonIndexed", "Indexed")
 _FIXED: Final = ("completionMode", "podFailurePolicy", "backoffLimitPerIndex", "managedBy", "successPolicy")
 _SCHEDULE_FIELDS: Final = 5
 _TEMPLATE: Final = "io.k8s.api.core.v1.PodTemplateSpec"
+
+
+def generated(job: Value) -> Iterator[Cause]:
+    """Check the labels and the selector that the server has made for a Job, unless the client has."""
+    spec, metadata = job["spec"], job["metadata"]
+    if spec.get("manualSelector") or spec.get("selector") is None:
+        return
+    labels, expected = spec["template"]["metadata"].get("labels"), {}
+    for pair in zip(UID_LABELS, NAME_LABELS, strict=True):
+        for label, value in zip(pair, (metadata["uid"], metadata.get("name", "")), strict=True):
+            expected[label], path = value, item("spec.template.metadata.labels", label)
+            if label not in (labels or {}):
+                yield causes.required(path, f"must be '{value}'")
+            elif labels[label] != value:
+                yield causes.invalid(path, labels, f"must be '{value}'")
+    malformed = list(label_selector("", spec["selector"]))
+    if not malformed and not selects(spec["selector"], expected):
+        yield causes.invalid("spec.selector", shown_selector(spec["selector"]), "`selector` not auto-generated")
 
 
 def job_spec(spec: Value) -> Iterator[Cause]:
@@ -65,6 +88,8 @@ def _common(path: str, spec: Value) -> Iterator[Cause]:
     for name in ("backoffLimitPerIndex", "maxFailedIndexes"):
         if mode == "NonIndexed" and name in spec:
             yield causes.invalid(f"{path}.{name}", spec[name], "requires indexed completion mode")
+    supported = ("Failed",) if "podFailurePolicy" in spec else _REPLACEMENT_POLICIES
+    yield from among(f"{path}.podReplacementPolicy", spec.get("podReplacementPolicy"), supported)
     yield from pod_template(f"{path}.template", spec["template"])
     restart, at = spec["template"]["spec"]["restartPolicy"], f"{path}.template.spec.restartPolicy"
     if restart == "Always":

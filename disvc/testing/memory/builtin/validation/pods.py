@@ -129,16 +129,22 @@ def tolerations(path: str, given: list[Value]) -> Iterator[Cause]:
 def pod_changes(new: Value, old: Value) -> Iterator[Cause]:
     """Check what an update changes in the spec of a Pod: images, a deadline and more tolerations are all it may."""
     for name in ("containers", "initContainers"):
-        if len(new.get(name, ())) != len(old.get(name, ())):
+        if len(new.get(name) or ()) != len(old.get(name) or ()):
             yield causes.forbidden(f"spec.{name}", "pod updates may not add or remove containers")
             return
     yield from _deadline_change(new.get("activeDeadlineSeconds"), old.get("activeDeadlineSeconds"))
-    kept = [each for each in old.get("tolerations", ()) if each in new.get("tolerations", ())]
-    if len(kept) < len(old.get("tolerations", ())):
+    kept = [_without_seconds(each) for each in new.get("tolerations", ())]
+    if any(_without_seconds(each) not in kept for each in old.get("tolerations", ())):
         why = "existing toleration can not be modified except its tolerationSeconds"
         yield causes.forbidden("spec.tolerations", why)
+    else:
+        yield from tolerations("spec.tolerations", new.get("tolerations", []))
     if _fixed(new) != _fixed(old):
         yield causes.forbidden("spec", f"pod updates may not change fields other than {_CHANGEABLE}\n")
+
+
+def _without_seconds(toleration: Value) -> Value:
+    return {name: value for name, value in toleration.items() if name != "tolerationSeconds"}
 
 
 def _deadline_change(new: int | None, old: int | None) -> Iterator[Cause]:
@@ -154,6 +160,6 @@ def _fixed(spec: Value) -> Value:
     fixed = copy.deepcopy(spec)
     for name in ("activeDeadlineSeconds", "tolerations", "schedulingGates"):
         fixed.pop(name, None)
-    for container in [*fixed["containers"], *fixed.get("initContainers", ())]:
+    for container in [*(fixed["containers"] or ()), *fixed.get("initContainers", ())]:
         container.pop("image", None)
     return fixed

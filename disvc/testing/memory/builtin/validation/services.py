@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.validation.addresses import endpoint_address, legacy_ip_address, network
 from disvc.testing.memory.builtin.validation.containers import PROTOCOLS
-from disvc.testing.memory.builtin.validation.fields import formatted, labels, one_of, port, required
+from disvc.testing.memory.builtin.validation.fields import among, formatted, labels, one_of, port, required
 from disvc.testing.memory.causes import item
 from disvc.testing.memory.go_text import Struct
 
@@ -18,10 +18,11 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["cluster_addresses", "service_changes", "service_spec", "service_status"]
+__all__ = ["cluster_addresses", "is_reachable_from_outside", "service_changes", "service_spec", "service_status"]
 
 _TYPES: Final = ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort")
 _POLICIES: Final = ("Cluster", "Local")
+_DISTRIBUTIONS: Final = ("PreferClose", "PreferSameZone", "PreferSameNode")
 _AFFINITY_TIMEOUT: Final = range(1, 86400 + 1)
 _ONLY_LOAD_BALANCERS: Final = "may only be used when `type` is 'LoadBalancer'"
 _FIXED: Final = "may not change once set"
@@ -89,9 +90,9 @@ def cluster_addresses(spec: Value) -> Iterator[Cause]:
     elif not spec.get("clusterIP") and addresses:
         yield causes.invalid(path, addresses, "must be empty when `clusterIP` is not specified")
     for index, family in enumerate(spec.get("ipFamilies", ())):
-        yield from one_of(item("spec.ipFamilies", index), family, ("IPv4", "IPv6"))
+        yield from among(item("spec.ipFamilies", index), family, ("IPv4", "IPv6"))
     policies = ("PreferDualStack", "RequireDualStack", "SingleStack")
-    yield from one_of("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], policies)
+    yield from among("spec.ipFamilyPolicy", spec["ipFamilyPolicy"], policies)
     for index, address in enumerate(addresses):
         if address != "None":
             yield from legacy_ip_address(item(path, index), address)
@@ -141,22 +142,28 @@ def _load_balancer(spec: Value) -> Iterator[Cause]:
 
 def _traffic(spec: Value) -> Iterator[Cause]:
     external = spec.get("externalTrafficPolicy")
-    if _is_reachable_from_outside(spec):
+    if is_reachable_from_outside(spec):
         yield from one_of("spec.externalTrafficPolicy", external, _POLICIES)
     elif external:
         why = "may only be set for externally-accessible services"
         yield causes.invalid("spec.externalTrafficPolicy", external, why)
-    if "healthCheckNodePort" in spec and not (spec["type"] == "LoadBalancer" and external == "Local"):
+    if "healthCheckNodePort" in spec:
+        yield from _health_port(spec)
+    yield from among("spec.internalTrafficPolicy", spec.get("internalTrafficPolicy"), _POLICIES)
+    yield from among("spec.trafficDistribution", spec.get("trafficDistribution"), _DISTRIBUTIONS)
+
+
+def _health_port(spec: Value) -> Iterator[Cause]:
+    path, number = "spec.healthCheckNodePort", spec["healthCheckNodePort"]
+    if spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local":
+        yield from port(path, number)
+    else:
         why = "may only be set when `type` is 'LoadBalancer' and `externalTrafficPolicy` is 'Local'"
-        yield causes.invalid("spec.healthCheckNodePort", spec["healthCheckNodePort"], why)
-    if "internalTrafficPolicy" in spec:
-        yield from one_of("spec.internalTrafficPolicy", spec["internalTrafficPolicy"], _POLICIES)
-    if "trafficDistribution" in spec:
-        distributions = ("PreferClose", "PreferSameZone", "PreferSameNode")
-        yield from one_of("spec.trafficDistribution", spec["trafficDistribution"], distributions)
+        yield causes.invalid(path, number, why)
 
 
-def _is_reachable_from_outside(spec: Value) -> bool:
+def is_reachable_from_outside(spec: Value) -> bool:
+    """Return whether a Service may have a policy for traffic from outside the cluster."""
     if spec["type"] == "ClusterIP":
         return bool(spec.get("externalIPs"))
     return spec["type"] in {"NodePort", "LoadBalancer"}

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Final
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.builtin.validation.claims import claim_spec
 from disvc.testing.memory.builtin.validation.fields import (
+    IMMUTABLE,
     formatted,
-    immutable,
     int_or_percent,
     label_selector,
     nonnegative,
@@ -21,7 +21,7 @@ from disvc.testing.memory.builtin.validation.fields import (
 )
 from disvc.testing.memory.builtin.validation.pods import pod_template
 from disvc.testing.memory.causes import item
-from disvc.testing.memory.go_text import Struct
+from disvc.testing.memory.go_text import Struct, json_text
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -138,12 +138,12 @@ def _deployment_strategy(strategy: Value) -> Iterator[Cause]:
                 yield causes.invalid(f"{path}.maxUnavailable", unavailable, "may not be 0 when `maxSurge` is 0")
             yield from not_more_than_100_percent(f"{path}.maxUnavailable", unavailable)
         case type_:
-            shown = Struct(Type=type_, RollingUpdate=rolling)
+            shown = Struct(Type=type_, RollingUpdate=_shown_rolling(rolling, "maxUnavailable", "maxSurge"))
             yield causes.not_supported("spec.strategy", shown, ("Recreate", "RollingUpdate"))
 
 
-def stateful_set_spec(spec: Value) -> Iterator[Cause]:
-    """Check the spec of a StatefulSet."""
+def stateful_set_spec(spec: Value, *, is_new: bool) -> Iterator[Cause]:
+    """Check the spec of a StatefulSet; an update does not look at what it may not change."""
     if spec["podManagementPolicy"] not in {"OrderedReady", "Parallel"}:
         why = "must be 'OrderedReady' or 'Parallel'"
         yield causes.invalid("spec.podManagementPolicy", spec["podManagementPolicy"], why)
@@ -153,7 +153,8 @@ def stateful_set_spec(spec: Value) -> Iterator[Cause]:
         yield from one_of(f"spec.persistentVolumeClaimRetentionPolicy.{name}", retention[name], ("Retain", "Delete"))
     claims = spec.get("volumeClaimTemplates", ())
     for index, claim in enumerate(claims):
-        yield from claim_spec(f"{item('spec.volumeClaimTemplates', index)}.spec", claim["spec"])
+        if is_new:
+            yield from claim_spec(f"{item('spec.volumeClaimTemplates', index)}.spec", claim["spec"])
         volume, name = item("spec.template.spec.volumes", index), claim["metadata"].get("name", "")
         if not name:
             yield causes.required(f"{volume}.persistentVolumeClaim.claimName")
@@ -161,7 +162,7 @@ def stateful_set_spec(spec: Value) -> Iterator[Cause]:
     yield from nonnegative("spec", spec, "replicas", "minReadySeconds")
     if spec.get("ordinals", {}).get("start", 0) < 0:
         yield from nonnegative("spec.ordinals", spec["ordinals"], "start")
-    if service := spec.get("serviceName"):
+    if is_new and (service := spec.get("serviceName")):
         yield from formatted("spec.serviceName", service, formats.dns_label)
     names = {claim["metadata"].get("name", "") for claim in claims}
     yield from _selector_and_template(spec, "statefulset", "StatefulSet", more_volumes=names)
@@ -177,8 +178,15 @@ def _stateful_set_strategy(strategy: Value) -> Iterator[Cause]:
         case "RollingUpdate":
             yield from nonnegative(path, rolling or {}, "partition")
         case type_:
-            shown = Struct(Type=type_, RollingUpdate=rolling)
+            shown = Struct(Type=type_, RollingUpdate=_shown_rolling(rolling, "partition", "maxUnavailable"))
             yield causes.invalid("spec.updateStrategy", shown, "must be 'RollingUpdate' or 'OnDelete'")
+
+
+def _shown_rolling(rolling: Value | None, *names: str) -> Value | None:
+    """Return how messages show the `rollingUpdate` of a strategy, whose fields are given."""
+    if rolling is None:
+        return None
+    return Struct({f"{name[0].upper()}{name[1:]}": rolling.get(name) for name in names})
 
 
 def stateful_set_changes(spec: Value, before: Value) -> Iterator[Cause]:
@@ -224,7 +232,7 @@ def _daemon_set_strategy(strategy: Value) -> Iterator[Cause]:
             if not percent_or_int(unavailable) and not percent_or_int(surge):
                 yield causes.required(f"{path}.maxUnavailable", "cannot be 0 when maxSurge is 0")
         case type_:
-            shown = Struct(Type=type_, RollingUpdate=rolling)
+            shown = Struct(Type=type_, RollingUpdate=_shown_rolling(rolling, "maxUnavailable", "maxSurge"))
             yield causes.not_supported("spec.updateStrategy", shown, ("RollingUpdate", "OnDelete"))
 
 
@@ -233,7 +241,9 @@ def controller_revision(revision: Value, old: Value | None) -> Iterator[Cause]:
     yield from nonnegative("", revision, "revision")
     data = revision["data"]
     if old is not None:
-        yield from immutable("data", data, old["data"])
+        # Texts, because to Python, true is 1.
+        if json_text(data) != json_text(old["data"]):
+            yield causes.invalid("data", data, IMMUTABLE)
     elif data is None:
         yield causes.required("data", "data is mandatory")
     elif not isinstance(data, dict):
