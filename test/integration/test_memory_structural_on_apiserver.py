@@ -338,3 +338,30 @@ def test_the_same_schema_is_published(control_plane: ControlPlane, crd: Value) -
         assert time.monotonic() < deadline, f"{kind.kind} was not published in 30 s"
         time.sleep(0.1)
     assert document(kind.group, kind.version, [kind])["components"]["schemas"][name] == schemas[name]
+
+
+def test_a_status_is_judged_the_same_on_both_servers(control_plane: ControlPlane, namespace: str) -> None:
+    crd = disvc_crd()
+    install(control_plane.admin, crd)
+    kind = defined(crd)
+    path = collection(kind, namespace)
+    model = {"modelFormat": {"name": "sklearn"}, "storageUri": "gs://models/iris"}
+    spec = {"inferenceService": {"predictor": {"model": model}}}
+    body = {"apiVersion": kind.api_version, "kind": kind.kind, "metadata": {"name": "iris"}, "spec": spec}
+    control_plane.admin.call("POST", path, body)
+    schema = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["status"]
+    writer = Writer(random.Random("status"), 0.01)
+    codes = set()
+    for _ in range(200):
+        old, _ = decoded(kind, control_plane.admin.call("GET", f"{path}/iris"))
+        new = {**old, "status": writer.value(schema)}
+        real = on_server(control_plane.admin, "PUT", f"{path}/iris/status", new)
+        obj, _ = decoded(kind, new)
+        kind.strategy.default(obj)
+        obj = {**old, "status": obj["status"]} if "status" in obj else old
+        found = kind.strategy.validate(obj, old, "status")
+        causes = frozenset((cause.reason, cause.field, cause.message) for cause in found)
+        ours = Outcome(422, causes=causes) if found else Outcome(200, stored=without_metadata(obj))
+        assert ours == real, json.dumps(new)
+        codes.add(real.code)
+    assert codes >= {200, 422}

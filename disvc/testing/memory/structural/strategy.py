@@ -124,35 +124,38 @@ class CustomStrategy:
 
 
 def _replicas_causes(obj: Value, path: str) -> Iterator[Cause]:
-    replicas = nested(obj, path)
-    parent, _, _ = path.rpartition(".")
-    if (within := nested(obj, parent)) is not None and not isinstance(within, dict):
-        yield from _wrong_type(path, within, "map[string]interface{}", 0)
-    elif not isinstance(replicas, int) or isinstance(replicas, bool):
-        yield from _wrong_type(path, replicas, "int64", 0)
-    elif replicas < 0:
+    replicas, problem = _nested(obj, path, "int64")
+    if problem:
+        yield causes.invalid(f".{path}", 0, problem)
+    elif replicas is not None and replicas < 0:
         yield causes.invalid(f".{path}", replicas, "should be a non-negative integer")
-    elif replicas > _LARGEST_REPLICAS:
+    elif replicas is not None and replicas > _LARGEST_REPLICAS:
         yield causes.invalid(f".{path}", replicas, f"should be less than or equal to {_LARGEST_REPLICAS}")
 
 
 def _selector_causes(obj: Value, path: str) -> Iterator[Cause]:
-    selector = nested(obj, path)
-    if not isinstance(selector, str):
-        yield from _wrong_type(path, selector, "string", "")
+    _, problem = _nested(obj, path, "string")
+    if problem:
+        yield causes.invalid(f".{path}", "", problem)
 
 
-def _wrong_type(path: str, value: object, expected: str, zero: object) -> Iterator[Cause]:
-    if value is not None:
-        problem = f"{plain(value)} is of the type {type_name(value)}, expected {expected}"
-        yield causes.invalid(f".{path}", zero, f".{path} accessor error: {problem}")
+def _nested(obj: Value, path: str, expected: str) -> tuple[Any, str]:
+    """Return the value at a path like `spec.replicas`, None where there is none, and why it cannot be one.
 
-
-def nested(obj: Value, path: str) -> object:
-    """Return the value at a path like `spec.replicas`; None where there is none."""
-    found: object = obj
-    for name in path.split("."):
+    The words are those of `NestedFieldNoCopy` of k8s.io/apimachinery/pkg/apis/meta/v1/unstructured.
+    """
+    found: Any = obj
+    names = path.split(".")
+    for depth, name in enumerate(names, 1):
+        if found is None:
+            return None, ""
         if not isinstance(found, dict):
-            return None
+            return None, _wrong_type(found, names[:depth], "map[string]interface{}")
         found = found.get(name)
-    return found
+    if found is not None and type_name(found) != expected:
+        return None, _wrong_type(found, names, expected)
+    return found, ""
+
+
+def _wrong_type(value: object, names: Sequence[str], expected: str) -> str:
+    return f".{'.'.join(names)} accessor error: {plain(value)} is of the type {type_name(value)}, expected {expected}"
