@@ -16,8 +16,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from disvc.api.crd import crd
+from disvc.local.extra import require
 from disvc.local.host import Host
 from disvc.local.ingress import LocalIngress
+from disvc.local.ingress.ports import ADDRESS, choose
 from disvc.local.operator import Operator
 from disvc.local.runner import ProcessRunner
 from disvc.runtime import Client, Manager, connect
@@ -79,6 +81,8 @@ async def local_cluster(
     Raises `MissingExtra` where packages are absent, `PortInUse` for a port that was asked for, and what its parts do.
 
     """
+    require()
+    choose(ADDRESS, http_port, https_port)  # what cannot work is said before anything is started
     async with AsyncExitStack() as stack:
         plane = await stack.enter_async_context(MemoryControlPlane())
         folder = plane.folder / "pods"

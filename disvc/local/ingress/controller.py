@@ -11,7 +11,7 @@ import structlog
 from disvc.local.ingress.certificates import certificates, default_certificate
 from disvc.local.ingress.configuration import Configuration, Ports, configuration
 from disvc.local.ingress.envoy import EnvoyError, envoy
-from disvc.local.ingress.ports import choose
+from disvc.local.ingress.ports import ADDRESS, choose
 from disvc.local.ingress.world import World
 from disvc.reconcilers.resources import ENDPOINT_SLICES, INGRESSES, PODS, SERVICES
 from disvc.runtime import Manager, Resource, Selection
@@ -58,7 +58,7 @@ class LocalIngress:
         ingress_class: str = "nginx",
         http_port: int | None = None,
         https_port: int | None = None,
-        address: str = "127.0.0.1",
+        address: str = ADDRESS,
     ) -> None:
         self._manager = Manager(transport, name="ingress", namespaces=namespaces, grace_seconds=_GRACE_SECONDS)
         self._ingress_class = ingress_class

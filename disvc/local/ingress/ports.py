@@ -9,6 +9,7 @@ from typing import Final
 from disvc.local.ingress.configuration import Ports
 from disvc.runtime import ConfigurationError
 
+ADDRESS: Final = "127.0.0.1"
 HTTP_PORT: Final = 8080
 HTTPS_PORT: Final = 8443
 
