@@ -252,6 +252,12 @@ class TestConfiguration:
         matches = [route["match"] for route in virtual_hosts(of(world))["x"]["routes"]]
         assert matches == [{"path": "/v1"}, {"path_separated_prefix": "/v2"}, {"prefix": "/"}]
 
+    def test_idle_connections_are_given_up_before_a_model_server_does_so(self) -> None:
+        # uvicorn does after 5 s: a request that meets the end of its connection is lost.
+        for cluster in of(World(services=[service("a")])).clusters.values():
+            (options,) = cluster["typed_extension_protocol_options"].values()
+            assert float(options["common_http_protocol_options"]["idle_timeout"].removesuffix("s")) < 5
+
     def test_nothing_is_tried_again(self) -> None:
         world = World([ingress("x", path())], [service("a")])
         assert "retry" not in json.dumps(of(world).routes)
