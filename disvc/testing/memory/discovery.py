@@ -17,10 +17,11 @@ import yaml
 
 from disvc.runtime.transport import Answer
 from disvc.testing.memory.negotiation import DISCOVERY, JSON, PLAIN, YAML, MediaType, negotiate
+from disvc.testing.memory.routing import subresources
 from disvc.testing.memory.version_order import preference
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from disvc.testing.memory.resource import ResourceType
 
@@ -44,7 +45,6 @@ VERSION: Final = {
 _HEALTH: Final = frozenset({"healthz", "livez", "readyz"})
 _VERBS: Final = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 _CUSTOM_VERBS: Final = ("delete", "deletecollection", "get", "list", "patch", "create", "update", "watch")
-_SUBRESOURCE_VERBS: Final = ("get", "patch", "update")
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,12 @@ class APIResource:
         return {"group": group, "version": version, "kind": self.kind}
 
 
-_SUBRESOURCES: Final[Mapping[str, Sequence[APIResource]]] = {
-    "namespaces": [APIResource("", "v1", "namespaces/finalize", "Namespace", ("update",), namespaced=False)],
-    "pods": [
-        APIResource("", "v1", "pods/binding", "Binding", ("create",), namespaced=True),
-        APIResource("", "v1", "pods/eviction", "Eviction", ("create",), True, kind_group="policy", kind_version="v1"),
-    ],
+_KINDS_OF_SUBRESOURCES: Final = {
+    "binding": ("", "", "Binding"),
+    "eviction": ("policy", "v1", "Eviction"),
+    "scale": ("autoscaling", "v1", "Scale"),
 }
-"""Those of built-in kinds beside status and scale."""
+"""Group, version ("" for those of the path) and kind, where that is not the resource's."""
 
 
 def served(types: Iterable[ResourceType]) -> list[APIResource]:
@@ -142,12 +140,20 @@ def _of_type(resource: ResourceType) -> Iterable[APIResource]:
         is_custom=resource.is_custom,
     )
     yield whole
-    below = replace(whole, verbs=_SUBRESOURCE_VERBS, singular="", short_names=(), categories=())
-    if resource.has_status:
-        yield replace(below, name=f"{resource.plural}/status")
-    if resource.scale:
-        yield replace(below, name=f"{resource.plural}/scale", kind="Scale", kind_group="autoscaling", kind_version="v1")
-    yield from _SUBRESOURCES.get(resource.group_resource, ())
+    for name, verbs in sorted(subresources(resource).items()):
+        if name:
+            group, version, kind = _KINDS_OF_SUBRESOURCES.get(name, ("", "", resource.kind))
+            yield replace(
+                whole,
+                name=f"{resource.plural}/{name}",
+                kind=kind,
+                verbs=tuple(sorted(verbs)),
+                singular="",
+                short_names=(),
+                categories=(),
+                kind_group=group,
+                kind_version=version,
+            )
 
 
 def answer(path: str, accept: str, if_none_match: str, types: Iterable[ResourceType], host: str) -> Answer | None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from disvc.testing.memory.requests import Target
     from disvc.testing.memory.resource import ResourceType
 
-__all__ = ["check_verb", "is_served"]
+__all__ = ["check_verb", "is_served", "subresources"]
 
 _CHANGES: Final = frozenset({"get", "patch", "update"})
 _ON_OBJECTS: Final = _CHANGES | {"delete", "watch"}
@@ -37,12 +37,12 @@ def is_served(resource: ResourceType, asked: Target) -> bool:
         return not resource.namespaced or bool(asked.namespace) or asked.verb in _ON_ALL_NAMESPACES
     if resource.namespaced and asked.name and not asked.namespace:
         return False
-    return asked.subresource in _subresources(resource)
+    return asked.subresource in subresources(resource)
 
 
 def check_verb(resource: ResourceType, asked: Target) -> None:
     """Raise `Refused` where a path is not served with that verb: mostly 405."""
-    verbs = _subresources(resource).get(asked.subresource)
+    verbs = subresources(resource).get(asked.subresource)
     if verbs is None:
         raise errors.not_found(resource, asked.name)
     if resource.is_custom:
@@ -59,7 +59,7 @@ def check_verb(resource: ResourceType, asked: Target) -> None:
         raise errors.method_not_allowed()
 
 
-def _subresources(resource: ResourceType) -> Mapping[str, Set[str]]:
+def subresources(resource: ResourceType) -> Mapping[str, Set[str]]:
     """Return what can be done with a resource ("") and with each of its subresources."""
     verbs: dict[str, Set[str]] = {"": resource.verbs}
     if resource.has_status:
