@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 import ssl
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,8 @@ def main(
         tls.load_verify_locations(authorities)
     tls.verify_mode = ssl.CERT_OPTIONAL
     listener = share_port(secure_port)
+    # Connections that have just been closed do not keep the next server from the port.
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with audit_log_path.open("ab", buffering=0) as file:
         http = HTTPServer(server, authenticator, tls=tls, listener=listener, audit=AuditTrail(file))
         run(_serve(server, http, with_controllers=controllers))
