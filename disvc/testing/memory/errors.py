@@ -7,7 +7,7 @@ as clients and people read them. One constructor for each kind of refusal; nothi
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,7 +35,18 @@ __all__ = [
     "unsupported_media_type",
     "unsupported_patch_type",
     "verb_not_supported",
+    "wrong_uid",
 ]
+
+
+_ETCD_PREFIXES: Final = {
+    "customresourcedefinitions.apiextensions.k8s.io": "apiextensions.k8s.io/customresourcedefinitions",
+    "endpoints": "services/endpoints",
+    "ingresses.networking.k8s.io": "ingress",
+    "nodes": "minions",
+    "services": "services/specs",
+}
+"""Where etcd has the objects of a resource, where that is not under its name."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +154,16 @@ def conflict(resource: ResourceType, name: str, why: str) -> Refused:
     """Return the 409 of a precondition that does not hold."""
     message = f'Operation cannot be fulfilled on {resource.group_resource} "{name}": {why}'
     return Refused(409, "Conflict", message, details=_details(resource, name))
+
+
+def wrong_uid(resource: ResourceType, key: str, asked: str, actual: str) -> Refused:
+    """Return the 409 of an update that means another object of the name, which tells where etcd has it."""
+    prefix = _ETCD_PREFIXES.get(resource.group_resource, resource.plural)
+    if resource.is_custom:
+        prefix = f"{resource.group}/{resource.plural}"
+    why = f"Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}"
+    stored = f"StorageError: invalid object, Code: 4, Key: /registry/{prefix}/{key}, ResourceVersion: 0"
+    return conflict(resource, key.rpartition("/")[2], f"{stored}, AdditionalErrorMsg: {why}")
 
 
 def bad_request(message: str) -> Refused:

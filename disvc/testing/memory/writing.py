@@ -83,9 +83,9 @@ class Writer:
         def replace(old: Value | None) -> Value:
             uid = given["metadata"].get("uid")
             if old is not None and uid and uid != old["metadata"]["uid"]:
-                raise errors.conflict(call.resource, call.name, _other_uid(call, uid, old["metadata"]["uid"]))
+                raise errors.wrong_uid(call.resource, call.key(), uid, old["metadata"]["uid"])
             if old is None and uid:
-                raise errors.conflict(call.resource, call.name, _other_uid(call, uid, ""))
+                raise errors.wrong_uid(call.resource, call.key(), uid, "")
             if call.subresource == "scale":
                 return self._rescaled(call, old, lambda scale: self._managed(call, options, scale, given))
             return self._managed(call, options, old, self._tidied(call, copied(given)))
@@ -294,12 +294,3 @@ def _kind_problems(resource: ResourceType, obj: Value) -> list[Cause]:
     """Return what is wrong with the kind that a custom object says; of a built-in kind no other is decoded."""
     said = obj["kind"]
     return [causes.invalid("kind", said, f"must be {resource.kind}")] if said != resource.kind else []
-
-
-def _other_uid(call: Call, asked: str, actual: str) -> str:
-    resource = call.resource
-    path = f"{resource.group}/{resource.plural}" if resource.is_custom else resource.plural
-    return (
-        f"StorageError: invalid object, Code: 4, Key: /registry/{path}/{call.key()}, ResourceVersion: 0, "
-        f"AdditionalErrorMsg: Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}"
-    )
