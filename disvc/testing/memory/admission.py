@@ -1,4 +1,4 @@
-"""What is asked before an object is stored or deleted: whether its namespace takes it, and the webhooks."""
+"""What is asked before an object is stored or deleted: whether its namespace takes it, the webhooks, quotas."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from disvc.testing.memory import errors
 from disvc.testing.memory.containers import CRDS, NAMESPACES
 from disvc.testing.memory.default_classes import classed
+from disvc.testing.memory.quotas import exceeded
 from disvc.testing.memory.webhook_reviews import Admitted
 
 if TYPE_CHECKING:
@@ -43,6 +44,8 @@ class Admission:
     async def validate(self, call: Call, obj: Value, old: Value | None, *, dry_run: bool) -> None:
         """Raise `Refused` where a create or an update is not to be."""
         await self._webhooks.validate(Admitted(call, obj, old, dry_run))
+        if old is None and (why := exceeded(call.resource, call.namespace, self._store, self._registry)):
+            raise errors.forbidden(call.resource, obj["metadata"]["name"], why)
 
     async def check_delete(self, call: Call, old: Value, *, dry_run: bool) -> None:
         """Raise `Refused` where an object is not to be deleted."""

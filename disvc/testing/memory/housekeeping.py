@@ -1,4 +1,4 @@
-"""What goes on by itself in a server that runs as a process: garbage is collected, and old states are forgotten."""
+"""What goes on by itself in a server that runs as a process: garbage, quotas, and old states that are forgotten."""
 
 from __future__ import annotations
 
@@ -12,19 +12,20 @@ __all__ = ["keep_house"]
 
 _LEAST_SECONDS: Final = 0.05
 _SHARE: Final = 0.05
-"""Of the time, that collecting garbage may take."""
+"""Of the time, that this may take."""
 _COMPACT_SECONDS: Final = 300.0
 """As a kube-apiserver has etcd do it; what is forgotten then is as old again."""
 
 
 async def keep_house(server: APIServer) -> NoReturn:
-    """Collect garbage whenever something has changed, until cancelled."""
+    """Collect garbage and count for quotas whenever something has changed, until cancelled."""
     clock = server.environment.clock
     compacted_at, compacted_to = clock.monotonic(), server.store.revision
     while True:
         started = clock.monotonic()
         seen = server.store.revision
         server.collect_some_garbage()
+        server.count_quotas()
         await asyncio.sleep(max(_LEAST_SECONDS, (clock.monotonic() - started) / _SHARE))
         if clock.monotonic() - compacted_at > _COMPACT_SECONDS:
             server.compact(compacted_to)

@@ -16,6 +16,7 @@ from disvc.testing.memory.garbage import GarbageCollector
 from disvc.testing.memory.options import WriteOptions
 from disvc.testing.memory.pods import PodSubresources
 from disvc.testing.memory.presentation import Presentation
+from disvc.testing.memory.quotas import QuotaCounter
 from disvc.testing.memory.registry import Registry
 from disvc.testing.memory.requests import ADMIN, Call, Request, Target, User, target
 from disvc.testing.memory.store import Store
@@ -59,6 +60,7 @@ class APIServer:
         self._deleter = Deleter(self.store, environment, admission)
         self._pods = PodSubresources(self.store, self._writer, self._deleter)
         self._custom = CustomResources(self.store, self.registry, environment, self._writer, self._deleter)
+        self._quotas = QuotaCounter(self.store, self.registry, self._writer)
         self._garbage = GarbageCollector(self.store, self.registry, self._writer, self._deleter)
         kinds = {(each.api_version, each.kind): each for each in self.registry}
         for obj in bootstrap.objects():
@@ -89,6 +91,10 @@ class APIServer:
         found = self._garbage.collect()
         self._custom.settle()
         return found
+
+    def count_quotas(self) -> None:
+        """Write into the status of each ResourceQuota how many objects there are."""
+        self._quotas.count()
 
     def compact(self, revision: int = 0) -> None:
         """Forget all states before a revision, by default before the newest."""

@@ -1,4 +1,4 @@
-"""ResourceQuotas and LimitRanges, which are kept and not enforced."""
+"""ResourceQuotas and LimitRanges; what of them is enforced is in `disvc.testing.memory.quotas`."""
 
 from __future__ import annotations
 
