@@ -37,6 +37,12 @@ CONFIG = Path(__file__).parents[2] / "config"
 QUICK = {"propagationSeconds": 0, "drainSeconds": 0}
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run each scenario on a real kube-apiserver and on the in-memory one, but where --control-plane says otherwise."""
+    if "control_plane_with_controllers" in metafunc.fixturenames and not metafunc.config.getoption("control_plane"):
+        metafunc.parametrize("control_plane_with_controllers", ["envtest", "memory"], indirect=True, scope="session")
+
+
 class Cluster:
     """One namespace, as a person with all rights sees it."""
 
