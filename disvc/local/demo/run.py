@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,6 +15,7 @@ from grpc.aio import AioRpcError
 from disvc.local.cluster import local_cluster
 from disvc.local.demo.hints import hints
 from disvc.local.demo.news import News
+from disvc.local.demo.stage import Stage
 from disvc.local.demo.story import Story
 from disvc.local.models import train
 from disvc.runtime import Manager
@@ -42,7 +44,7 @@ async def run(
         narrator.tell("training the models …")
         training = asyncio.create_task(_train(narrator, Path(folder)))
         try:
-            await _run(narrator, config, training, keep=keep, ports=(http_port, https_port))
+            await _run(narrator, config, training, keep=keep, asked_ports=(http_port, https_port))
         finally:
             await asyncio.gather(training, return_exceptions=True)  # its thread would write on
     return not narrator.broken
@@ -61,20 +63,23 @@ async def _run(
     training: asyncio.Task[list[TrainedModel]],
     *,
     keep: bool,
-    ports: tuple[int | None, int | None],
+    asked_ports: tuple[int | None, int | None],
 ) -> None:
     narrator.tell("starting an API server in memory, controllers, KServe, Envoy, the operator …")
     mirror: dict[str, Path] = {}
     starting = local_cluster(
-        NAMESPACE, rights=rights(config / "rbac"), mirror=mirror, http_port=ports[0], https_port=ports[1]
+        NAMESPACE, rights=rights(config / "rbac"), mirror=mirror, http_port=asked_ports[0], https_port=asked_ports[1]
     )
-    async with starting as cluster:
-        models = await training
+    async with AsyncExitStack() as stack:
+        with narrator.waiting("until it is up"):
+            cluster = await stack.enter_async_context(starting)
+            models = await training
         mirror |= {model.uri: model.folder for model in models}
-        listens = cluster.ingress.ports
-        narrator.tell(f"the ingress listens on {listens.address}:{listens.http}, and {listens.https} for TLS")
+        ports = cluster.ingress.ports
+        narrator.tell(f"the ingress listens on {ports.address}:{ports.http}, and {ports.https} for TLS")
         following = Manager(cluster.transport, name="demo", namespaces=[NAMESPACE], grace_seconds=_GRACE_SECONDS)
-        story = Story(cluster, News(following, narrator.tell), narrator, models, config / "samples")
+        stage = Stage(cluster, News(following, narrator.tell), narrator, config / "samples")
+        story = Story(stage, narrator, models)
         async with running(following):
             try:
                 await story.tell()

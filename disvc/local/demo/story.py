@@ -3,32 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import socket
 from contextlib import AsyncExitStack
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import yaml
-
 from disvc.local.demo.clients import GRPC, REST
 from disvc.local.demo.load import Load
-from disvc.local.demo.news import UNTYPED_DISVCS
 from disvc.local.demo.questions import Question, answers, iris, pair
+from disvc.local.demo.stage import QUICK
 from disvc.local.demo.summary import lines, strays
-from disvc.local.ingress.controller import SECRETS
 from disvc.local.models import BROKEN, EXAMPLE_ROWS, IRIS, IRIS_2
-from disvc.testing.certificates import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from contextlib import AbstractAsyncContextManager
-    from pathlib import Path
 
-    from disvc.local.cluster import LocalCluster
     from disvc.local.demo.clients import Client
     from disvc.local.demo.narrator import Narrator
-    from disvc.local.demo.news import News
+    from disvc.local.demo.stage import Stage
     from disvc.local.models import TrainedModel
 
     Value = dict[str, Any]
@@ -44,25 +37,20 @@ REQUESTS: Final = 5000
 """So many are sent at least."""
 RATE: Final = 130.0
 """Requests a second, half of them REST, half gRPC."""
-QUICK: Final = {"propagationSeconds": 1, "drainSeconds": 2, "progressDeadlineSeconds": 120}
 SHORT_DEADLINE_SECONDS: Final = 5
-_PATIENCE_SECONDS: Final = 120.0
 _WITHOUT_OPERATOR_SECONDS: Final = 1.5
+_INGRESS_SECONDS: Final = 30.0
 _REST_SECONDS: Final = 1.5
 _CLIENTS: Final = 24
 _SHOWN: Final = 4
 
 
 class Story:
-    """Tells it once, on a cluster whose namespace is empty. `samples` is the folder with the manifests."""
+    """Tells it once, on a stage that is empty."""
 
-    def __init__(
-        self, cluster: LocalCluster, news: News, narrator: Narrator, models: Sequence[TrainedModel], samples: Path
-    ) -> None:
-        self._cluster = cluster
-        self._news = news
+    def __init__(self, stage: Stage, narrator: Narrator, models: Sequence[TrainedModel]) -> None:
+        self._stage = stage
         self._narrator = narrator
-        self._samples = samples
         folders = {version: model.folder for version, uri in URIS.items() for model in models if model.uri == uri}
         self._example = Question(EXAMPLE_ROWS, answers(folders, EXAMPLE_ROWS))
         rows = iris()
@@ -90,23 +78,22 @@ class Story:
 
     async def _workflow_1(self) -> None:
         self._narrator.title("Workflow 1: scale-out over REST")
-        self._narrator.yaml((self._samples / "scale-out-rest.yaml").read_text())
+        self._stage.show("scale-out-rest.yaml")
         self._narrator.say(
             f"deploymentStrategy is added: propagationSeconds {QUICK['propagationSeconds']}, drainSeconds "
-            f"{QUICK['drainSeconds']}. By default an old revision is kept for 35 s after the switch, which is safer, "
+            f"{QUICK['drainSeconds']}. By default an old revision is kept for 30 s after the switch, which is safer, "
             "and longer than one wants to watch."
         )
-        await self._apply("scale-out-rest.yaml")
-        await self._ready(REST_NAME, 1)
-        for host in (self._outside(REST_NAME), self._inside(REST_NAME)):
-            await self._example_of(await self._open(REST(self._ports, host, REST_NAME)))
+        await self._stage.apply("scale-out-rest.yaml")
+        await self._stage.ready(REST_NAME, 1)
+        for host in (self._stage.outside(REST_NAME), self._stage.inside(REST_NAME)):
+            await self._example_of(await self._open(REST(self._stage.ports, host, REST_NAME)))
 
     async def _workflow_2(self) -> None:
         self._narrator.title("Workflow 2: scale-out over gRPC")
-        self._ca = await self._make_certificate()
-        self._narrator.tell(f"Secret grpc-tls has a certificate for {self._outside(GRPC_NAME)}")
-        await self._apply("scale-out-grpc.yaml")
-        await self._ready(GRPC_NAME, 1)
+        self._ca = await self._stage.make_certificate(GRPC_NAME)
+        await self._stage.apply("scale-out-grpc.yaml")
+        await self._stage.ready(GRPC_NAME, 1)
         for client in await self._grpc_clients():
             self._narrator.promise(await client.is_ready(), f"gRPC {client.address}: ServerReady")
             await self._example_of(client)
@@ -116,34 +103,36 @@ class Story:
         await asyncio.sleep(_REST_SECONDS)
         for replicas in (2, 3):
             self._begin(f"scaling to {replicas}", {ONE}, {ONE})
-            await self._scale(REST_NAME, replicas)
+            await self._stage.scale(REST_NAME, replicas)
             await self._affinity(replicas)
         self._begin("scaling to 1", {ONE}, {ONE})
-        await self._scale(REST_NAME, 1)
-        await self._news.until_gone(f"{REST_NAME}-v1-1-", f"{REST_NAME}-v1-2-", seconds=_PATIENCE_SECONDS)
+        await self._stage.scale(REST_NAME, 1)
+        await self._stage.gone(f"{REST_NAME}-v1-1-", f"{REST_NAME}-v1-2-")
         self._narrator.tell("the pods of the other members have ended, after their drain")
 
     async def _workflow_3(self) -> None:
         self._narrator.title("Workflow 3: rolling update to another model, REST")
         self._begin("REST to model 2", {ONE, TWO}, {ONE})
-        await self._change_model(REST_NAME, "inferenservice", IRIS_2)
-        await self._rolled_out(REST_NAME, 1, 2)
+        await self._stage.change_model(REST_NAME, "inferenservice", IRIS_2)
+        await self._stage.rolled_out(REST_NAME, 1, 2)
         self._begin("both serve", {TWO}, {ONE})
         await asyncio.sleep(_REST_SECONDS)
-        await self._example_of(await self._open(REST(self._ports, self._outside(REST_NAME), REST_NAME)), TWO)
+        await self._example_of(
+            await self._open(REST(self._stage.ports, self._stage.outside(REST_NAME), REST_NAME)), TWO
+        )
 
     async def _killed_operator(self) -> None:
         self._narrator.title("A second rollout, gRPC; the operator is killed in the middle of it")
         self._begin("gRPC to model 2, kill -9", {TWO}, {ONE, TWO})
-        await self._change_model(GRPC_NAME, "inferenceService", IRIS_2)
-        await self._news.until(GRPC_NAME, lambda status: status["phase"] == "Switching", _PATIENCE_SECONDS)
-        pid = self._cluster.operator.pid
-        await self._cluster.operator.kill()
-        self._narrator.tell(f"disvc-manager (pid {pid}) is killed with SIGKILL; nobody operates", "bold")
+        await self._stage.change_model(GRPC_NAME, "inferenceService", IRIS_2)
+        await self._stage.until(GRPC_NAME, lambda status: status["phase"] == "Switching", "until it switches")
+        operator = self._stage.operator
+        await operator.kill()
+        self._narrator.tell(f"disvc-manager (pid {operator.pid}) is killed with SIGKILL; nobody operates", "bold")
         await asyncio.sleep(_WITHOUT_OPERATOR_SECONDS)
-        await self._cluster.operator.start()
-        self._narrator.tell(f"disvc-manager is started again (pid {self._cluster.operator.pid})", "bold")
-        await self._rolled_out(GRPC_NAME, 1, 2)
+        await operator.start()
+        self._narrator.tell(f"disvc-manager is started again (pid {operator.pid})", "bold")
+        await self._stage.rolled_out(GRPC_NAME, 1, 2)
         self._begin("model 2 serves", {TWO}, {TWO})
         await asyncio.sleep(_REST_SECONDS)
         for client in await self._grpc_clients():
@@ -152,26 +141,28 @@ class Story:
     async def _bad_model(self) -> None:
         self._narrator.title("A model that does not load, REST")
         self._begin("a bad rollout", {TWO}, {TWO})
-        await self._change_model(REST_NAME, "inferenservice", BROKEN)
+        await self._stage.change_model(REST_NAME, "inferenservice", BROKEN)
         member = f"{REST_NAME}-v3-0"
-        with self._narrator.waiting(f"until the status says what is wrong with {member}"):
-            status = await self._news.until(
-                REST_NAME, lambda status: "exit code" in _message(status), _PATIENCE_SECONDS
-            )
+        status = await self._stage.until(
+            REST_NAME, lambda status: "exit code" in _message(status), f"until the status says what {member} has"
+        )
         self._narrator.tell(f"its condition Ready says: {_message(status)}", "yellow")
         self._narrator.promise(member in _message(status), "its status names the member that does not load, and why")
-        await self._patch(REST_NAME, {"deploymentStrategy": {"progressDeadlineSeconds": SHORT_DEADLINE_SECONDS}})
-        self._narrator.tell(
+        await self._stage.patch(
+            REST_NAME,
+            {"deploymentStrategy": {"progressDeadlineSeconds": SHORT_DEADLINE_SECONDS}},
             f"progressDeadlineSeconds, by default 600, is set to {SHORT_DEADLINE_SECONDS}, as nobody wants to wait",
-            "bold",
         )
-        with self._narrator.waiting(f"until {REST_NAME} is Failed"):
-            status = await self._news.until(REST_NAME, lambda status: status["phase"] == "Failed", _PATIENCE_SECONDS)
+        status = await self._stage.until(
+            REST_NAME, lambda status: status["phase"] == "Failed", f"until {REST_NAME} is Failed"
+        )
         active = status["activeRevision"]["name"]
         self._narrator.promise(active == f"{REST_NAME}-v2", f"{REST_NAME} is Failed, and {REST_NAME}-v2 serves on")
-        await self._news.until_gone(f"{REST_NAME}-v3-", seconds=_PATIENCE_SECONDS)
+        await self._stage.gone(f"{REST_NAME}-v3-")
         self._narrator.tell(f"nothing of {REST_NAME}-v3 is left")
-        await self._example_of(await self._open(REST(self._ports, self._outside(REST_NAME), REST_NAME)), TWO)
+        await self._example_of(
+            await self._open(REST(self._stage.ports, self._stage.outside(REST_NAME), REST_NAME)), TWO
+        )
 
     async def _until_enough(self) -> None:
         if len(self._load.samples) >= REQUESTS:
@@ -204,43 +195,6 @@ class Story:
         self._expected |= {(phase, "REST"): rest, (phase, "gRPC"): grpc}
         self._load.phase = phase
 
-    async def _apply(self, sample: str) -> None:
-        disvc = yaml.safe_load((self._samples / sample).read_text())
-        disvc["metadata"]["namespace"] = self._cluster.namespace
-        disvc["spec"]["deploymentStrategy"] = QUICK
-        await self._cluster.client.apply(UNTYPED_DISVCS, disvc)
-        self._narrator.tell(f"config/samples/{sample} is applied", "bold")
-
-    async def _patch(self, name: str, spec: Value) -> None:
-        await self._cluster.client.patch(UNTYPED_DISVCS, name, {"spec": spec}, self._cluster.namespace)
-
-    async def _change_model(self, name: str, spelling: str, uri: str) -> None:
-        await self._patch(name, {spelling: {"predictor": {"model": {"storageUri": uri}}}})
-        self._narrator.tell(f"storageUri of {name} is changed to {uri}", "bold")
-
-    async def _scale(self, name: str, replicas: int) -> None:
-        await self._patch(name, {"replicas": replicas})
-        self._narrator.tell(f"{name} is scaled to {replicas}", "bold")
-        await self._ready(name, replicas)
-
-    async def _ready(self, name: str, replicas: int) -> None:
-        """Wait until a DISVC is rolled out with so many members."""
-
-        def is_so(status: Value) -> bool:
-            return _is_ready(status) and status.get("ready") == f"{replicas}/{replicas}"
-
-        with self._narrator.waiting(f"until {name} has {replicas} ready members"):
-            await self._news.until(name, is_so, _PATIENCE_SECONDS)
-
-    async def _rolled_out(self, name: str, old: int, new: int) -> None:
-        def is_so(status: Value) -> bool:
-            return _is_ready(status) and bool(status["targetRevision"]["name"] == f"{name}-v{new}")
-
-        with self._narrator.waiting(f"until {name}-v{new} is rolled out"):
-            await self._news.until(name, is_so, _PATIENCE_SECONDS)
-            await self._news.until_gone(f"{name}-v{old}-", seconds=_PATIENCE_SECONDS)
-        self._narrator.promise(True, f"{name}-v{new} is rolled out, and nothing of {name}-v{old} is left")
-
     async def _example_of(self, client: Client, version: str = ONE) -> None:
         classes, _ = await client.ask(self._example.rows)
         expected = list(self._example.answers[version])
@@ -249,73 +203,46 @@ class Story:
 
     async def _affinity(self, replicas: int) -> None:
         """Ask as many clients, some times each and by both addresses, and tell which members they meet."""
-        for host in (self._outside(REST_NAME), self._inside(REST_NAME)):
-            met = dict(
-                zip(_client_ips(), await asyncio.gather(*(self._met(host, ip) for ip in _client_ips())), strict=True)
-            )
-            by_member: dict[str, list[str]] = {}
-            for ip, (first, *_) in met.items():
-                by_member.setdefault(first, []).append(ip)
-            for member, (ip, *others) in sorted(by_member.items()):
-                self._narrator.tell(f"client {ip} meets {member}, and {len(others)} others do")
+        clients = _client_ips()
+        for host in (self._stage.outside(REST_NAME), self._stage.inside(REST_NAME)):
+            with self._narrator.waiting(f"until {host} leads to {replicas} members"):
+                async with asyncio.timeout(_INGRESS_SECONDS):
+                    while len(set(await self._met(host, clients))) < min(replicas, len(clients)):
+                        pass  # what the status tells, the ingress does some milliseconds later
+            met, *again = [await self._met(host, clients) for _ in range(3)]
+            for member in sorted(set(met)):
+                first, *others = (client for client, its in zip(clients, met, strict=True) if its == member)
+                self._narrator.tell(f"client {first} meets {member}, and {len(others)} others do")
             self._narrator.promise(
-                all(len(set(each)) == 1 for each in met.values()),
-                f"{host}: each of {len(met)} clients stays with one member",
+                all(each == met for each in again), f"{host}: each of {len(clients)} clients stays with one member"
             )
-            if len(met) > 1:  # on macOS there is one loopback address only
-                self._narrator.promise(
-                    len(by_member) == replicas, f"{host}: together they meet {len(by_member)} members"
-                )
+            if len(clients) > 1:  # on macOS there is one loopback address only
+                self._narrator.promise(len(set(met)) == replicas, f"{host}: together they meet {replicas} members")
 
-    async def _met(self, host: str, client_ip: str) -> list[str]:
-        """Return which member answers a client, each time that it asks."""
-        async with REST(self._ports, host, REST_NAME, client_ip=client_ip) as client:
-            return [(await client.ask(self._example.rows))[1].partition("-predictor-")[0] for _ in range(3)]
+    async def _met(self, host: str, clients: Sequence[str]) -> list[str]:
+        """Return which member each client meets by a new connection."""
+        return await asyncio.gather(*(self._met_by(host, client) for client in clients))
 
-    async def _make_certificate(self) -> bytes:
-        """Make Secret grpc-tls, and return the authority that clients have to trust, as PEM."""
-        folder = self._cluster.plane.folder / "grpc-tls"
-        folder.mkdir()
-        authority = Authority("demo-ca", folder)
-        made = authority.server("server", [self._outside(GRPC_NAME)], [])
-        files = {"tls.crt": made.cert_file, "tls.key": made.key_file}
-        secret = {
-            "metadata": {"name": "grpc-tls", "namespace": self._cluster.namespace},
-            "type": "kubernetes.io/tls",
-            "data": {name: base64.b64encode(file.read_bytes()).decode() for name, file in files.items()},
-        }
-        await self._cluster.client.create(SECRETS, secret)
-        return authority.ca_file.read_bytes()
+    async def _met_by(self, host: str, client_ip: str) -> str:
+        async with REST(self._stage.ports, host, REST_NAME, client_ip=client_ip) as client:
+            _, pod = await client.ask(self._example.rows)
+            return pod.partition("-predictor-")[0]
 
     async def _grpc_clients(self) -> list[GRPC]:
         """Return one client from outside, over TLS, and one from inside, by h2c."""
-        outside = GRPC(self._ports, self._outside(GRPC_NAME), GRPC_NAME, ca=self._ca)
-        inside = GRPC(self._ports, self._inside(GRPC_NAME), GRPC_NAME)
+        outside = GRPC(self._stage.ports, self._stage.outside(GRPC_NAME), GRPC_NAME, ca=self._ca)
+        inside = GRPC(self._stage.ports, self._stage.inside(GRPC_NAME), GRPC_NAME)
         return [await self._open(outside), await self._open(inside)]
 
     async def _load_clients(self) -> list[Client]:
         """Return clients of both protocols in turn, each of them from outside and from inside."""
-        hosts = (self._outside(REST_NAME), self._inside(REST_NAME))
-        rest = [REST(self._ports, host, REST_NAME, client_ip=ip) for ip in _client_ips()[:4] for host in hosts]
+        hosts = (self._stage.outside(REST_NAME), self._stage.inside(REST_NAME))
+        rest = [REST(self._stage.ports, host, REST_NAME, client_ip=ip) for ip in _client_ips()[:4] for host in hosts]
         grpc = await self._grpc_clients() * (len(rest) // 2)
         return list(chain.from_iterable(zip([await self._open(client) for client in rest], grpc, strict=True)))
 
     async def _open(self, client: AbstractAsyncContextManager[T]) -> T:
         return await self._clients.enter_async_context(client)
-
-    @property
-    def _ports(self) -> Any:
-        return self._cluster.ingress.ports
-
-    def _outside(self, name: str) -> str:
-        return f"{name}-{self._cluster.namespace}.example.com"
-
-    def _inside(self, name: str) -> str:
-        return f"{name}.{self._cluster.namespace}.svc.cluster.local"
-
-
-def _is_ready(status: Value) -> bool:
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in status.get("conditions", ()))
 
 
 def _message(status: Value) -> str:
