@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import re
+from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -54,8 +55,8 @@ def is_date(text: str) -> bool:
 
 
 def _matches(pattern: str) -> Callable[[str], bool]:
-    compiled = compile_expression(pattern)
-    return lambda text: compiled.search(text) is not None
+    compiled = cache(lambda: compile_expression(pattern))  # when first asked for, as it may take half a second
+    return lambda text: compiled().search(text) is not None
 
 
 _is_host_name = _matches(
