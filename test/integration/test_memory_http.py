@@ -151,6 +151,20 @@ def test_a_port_that_is_asked_for_is_served_and_two_do_not_share_it() -> None:
         assert plane.admin.call("GET", "/version")["major"] == "1"
 
 
+def test_sigterm_ends_it_in_order_though_a_client_watches() -> None:
+    with MemoryControlPlane() as plane:
+        pool = urllib3.PoolManager(ssl_context=plane.admin.ssl_context())
+        watch = pool.request("GET", f"{plane.url}{CONFIG_MAPS}?watch=1", preload_content=False)
+        port = f"--secure-port={plane.url.rpartition(':')[2]}"
+        (server,) = (child for child in psutil.Process().children(recursive=True) if port in child.cmdline())
+        server.terminate()
+        psutil.wait_procs([server], timeout=30)
+        with pytest.raises(ControlPlaneError, match="memory-apiserver ended with 0"):
+            plane.check()
+        watch.close()
+        pool.clear()
+
+
 def test_nothing_is_left_when_its_holder_is_killed() -> None:
     program = "from disvc.testing.memory.controlplane import MemoryControlPlane as P\nprint(P().start().url)\ninput()"
     command = [sys.executable, "-W", "ignore", "-u", "-c", program]

@@ -43,12 +43,13 @@ COMPACT_PATH: Final = "/disvc.testing/compact"
 _LARGEST_BODY: Final = 3 * 1024 * 1024
 _LONGEST_LINE: Final = 64 * 1024
 _QUEUED_CONNECTIONS: Final = 1024
+_GRACE_S: Final = 0.1
 
 _log = logging.getLogger(__name__)
 
 
 class HTTPServer:
-    """`async with HTTPServer(...)`: it serves until the block ends, and then cuts its connections.
+    """`async with HTTPServer(...)`: it serves until the block ends, and then cuts its connections, watches too.
 
     Args:
         server: what carries the requests out.
@@ -91,7 +92,8 @@ class HTTPServer:
 
     async def __aexit__(self, *_: object) -> None:
         self._accepting.close()
-        await self._web.shutdown(0)
+        self._web.pre_shutdown()
+        await self._web.shutdown(_GRACE_S)
 
     async def _handle(self, incoming: web.BaseRequest) -> web.StreamResponse:
         exchange = _Exchange(self._audit, self._server, incoming)
