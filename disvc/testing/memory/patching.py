@@ -142,10 +142,10 @@ def _inconvertible(call: Call, why: str) -> errors.Refused:
     """Return the 500 of an apply that fits the schema of its kind, but not what Go reads as it."""
     resource = call.resource
     kind = f"{resource.group}/{resource.version}, Kind={resource.kind}"
+    # A time reads itself; what is left to Go's decoder of JSON is told with its words before.
+    why = why if why.startswith("parsing time") else f"error decoding from json: {why}"
     message = f"failed to convert new object (/{call.name}; {kind}) to proper version: "
-    return errors.Refused(
-        500, "", f"{message}unable to convert unstructured object to {kind}: error decoding from json: {why}"
-    )
+    return errors.Refused(500, "", f"{message}unable to convert unstructured object to {kind}: {why}")
 
 
 def _checked(call: Call, obj: Value) -> Value:

@@ -38,7 +38,8 @@ class Revisions:
 
     def is_next_page(self, kind: str, left: int, right: int) -> bool:
         """Return whether two lists may go on where others ended: all pages of a list have one revision."""
-        return self._of_kind[kind].right_of(left) in (None, right)
+        known = self._of_kind[kind].rights_of(left)
+        return not known or right in known
 
 
 class _Order:
@@ -48,9 +49,9 @@ class _Order:
         self._changes: list[Pair] = []
         self._points: set[Pair] = set()
 
-    def right_of(self, left: int) -> int | None:
-        """Return the newest point that is this one on the left, None where there is none."""
-        return max((right for one, right in self._points if one == left), default=None)
+    def rights_of(self, left: int) -> set[int]:
+        """Return what a point on the left was on the right."""
+        return {right for one, right in self._points if one == left}
 
     def note_change(self, pair: Pair) -> bool:
         place = bisect_left(self._changes, pair)

@@ -56,6 +56,8 @@ class ServiceStrategy(BuiltinStrategy):
                     spec[name] = before[name]
             if spec["clusterIP"] != before["clusterIP"] and spec["clusterIPs"] == before["clusterIPs"]:
                 spec["clusterIPs"] = [spec["clusterIP"]]
+        elif spec.get("clusterIP"):
+            spec.setdefault("clusterIPs", [spec["clusterIP"]])
         _keep_node_ports(spec, before)
         _drop_what_the_type_has_not(obj, old)
         _allocate(obj, has_addresses=before["type"] != "ExternalName")
