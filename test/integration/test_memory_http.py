@@ -222,12 +222,14 @@ def test_the_playground_tells_how_to_use_it_and_ends_cleanly(tmp_path: Path, how
         (["--kubeconfig", "README.md"], "README.md: File exists; give the name of a file that is not there yet"),
         (["--crd", "README.md"], "README.md cannot be read"),
         (["--crd", "config/samples/transformer.yaml"], "has no CustomResourceDefinition"),
+        (["--crd", "{tmp_path}/crd.yaml"], "a CustomResourceDefinition lacks 'spec'"),
         (["--crd", "none.yaml"], "'none.yaml' does not exist"),
         (["--port", "70000"], "70000 is not in the range"),
     ],
 )
-def test_the_playground_tells_what_is_wrong_in_a_line(options: list[str], message: str) -> None:
-    playground = Playground(*options)
+def test_the_playground_tells_what_is_wrong_in_a_line(tmp_path: Path, options: list[str], message: str) -> None:
+    (tmp_path / "crd.yaml").write_text("{kind: CustomResourceDefinition, metadata: {name: a}}")
+    playground = Playground(*(option.format(tmp_path=tmp_path) for option in options))
     _, errors = playground.process.communicate(timeout=60)
     assert playground.process.returncode != 0
     assert message in errors

@@ -72,6 +72,16 @@ def _definitions(file: Path) -> list[dict[str, Any]]:
     found = [each for each in documents if isinstance(each, dict) and each.get("kind") == "CustomResourceDefinition"]
     if not found:
         raise click.ClickException(f"{file} has no CustomResourceDefinition; objects of other kinds are for kubectl")
+    for each in found:
+        try:
+            _ = (
+                each["metadata"]["name"],
+                each["spec"]["group"],
+                each["spec"]["names"]["plural"],
+                each["spec"]["versions"],
+            )
+        except (KeyError, TypeError) as error:
+            raise click.ClickException(f"{file}: a CustomResourceDefinition lacks {error}") from error
     return found
 
 
@@ -91,7 +101,7 @@ def _kubeconfig(plane: MemoryControlPlane, wanted: Path | None) -> Iterator[Path
         write_kubeconfig(wanted, plane.url, plane.ca_file, Credentials(admin.cert_file, admin.key_file))
         yield wanted
     finally:
-        wanted.unlink()
+        wanted.unlink(missing_ok=True)
 
 
 def _interrupt(_signal: int, _frame: FrameType | None) -> None:
