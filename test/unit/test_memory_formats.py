@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import pytest
 
 from disvc.testing.memory import causes, formats
 from disvc.testing.memory.durations import human_duration
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
 
 
 @pytest.mark.parametrize(
@@ -60,7 +64,7 @@ def test_a_duration_is_told_in_two_figures(seconds: float, text: str) -> None:
         (formats.percent, "25%", "%", "must be a numeric string followed by an ending '%'"),
     ],
 )
-def test_a_format_says_what_is_wrong(check, good: str, bad: str, part: str) -> None:
+def test_a_format_says_what_is_wrong(check: Callable[[str], Sequence[str]], good: str, bad: str, part: str) -> None:
     assert check(good) == []
     assert any(part in message for message in check(bad))
 
