@@ -117,7 +117,7 @@ async def test_a_webhook_is_told_what_is_written_and_by_whom(client: Client, web
     await client.delete(CONFIG_MAPS, "a", "default")
     requests = [request for _, request in webhooks.reviews]
     assert [request["operation"] for request in requests] == ["CREATE", "UPDATE", "DELETE"]
-    assert [request["options"]["kind"] for request in requests] == ["CreateOptions", "PatchOptions", "DeleteOptions"]
+    assert [request["options"]["kind"] for request in requests] == ["CreateOptions", "UpdateOptions", "DeleteOptions"]
     assert [[bool(request[name]) for name in ("object", "oldObject")] for request in requests] == [
         [True, False],
         [True, True],
@@ -226,6 +226,13 @@ async def test_an_answer_to_another_review_is_a_failure(client: Client, webhooks
     await register(client, VALIDATING, hook("v"))
     with pytest.raises(ApiError, match=r'received invalid webhook response: expected response\.uid="'):
         await client.create(CONFIG_MAPS, config_map("a"))
+
+
+async def test_a_validating_webhook_may_not_change_the_object(client: Client, webhooks: Webhooks) -> None:
+    webhooks.answers["v"] = setting(added="yes")
+    await register(client, VALIDATING, hook("v"))
+    with pytest.raises(ApiError, match=r"validating webhook may not return response\.patch"):
+        await client.create(CONFIG_MAPS, config_map("a", x="1"))
 
 
 async def test_nobody_can_lock_the_registrations_by_a_webhook(client: Client, webhooks: Webhooks) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -49,5 +50,10 @@ async def ask(url: str, trusted: bytes, seconds: float, review: Value) -> Any:
 
 
 def _said(status: int, body: bytes) -> str:
-    text = body.decode(errors="replace").strip()
-    return text or f"the server responded with the status code {status} but did not return more information"
+    """Return what client-go makes of an answer that is no review."""
+    text = body.decode(errors="replace").strip() or "unknown"
+    if status == HTTPStatus.NOT_FOUND:
+        return "the server could not find the requested resource"
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return f'an error on the server ("{text}") has prevented the request from succeeding'
+    return f"the server responded with the status code {status} but did not return more information"

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 __all__ = ["Admitted", "WebhookError", "denied", "operations", "response_of", "review_of"]
 
 _REVIEW: Final = {"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1"}
-_OPTIONS: Final = {"create": "CreateOptions", "patch": "PatchOptions", "delete": "DeleteOptions"}
 
 
 class WebhookError(Exception):
@@ -95,42 +94,44 @@ def review_of(admitted: Admitted, resource: ResourceType, uid: str, obj: Value |
 
 def _options(admitted: Admitted) -> Value:
     query = admitted.call.request.query
-    kind = _OPTIONS.get(admitted.call.verb, "UpdateOptions")
-    options: Value = {"kind": kind, "apiVersion": "meta.k8s.io/v1"}
+    options: Value = {"kind": f"{admitted.operation.title()}Options", "apiVersion": "meta.k8s.io/v1"}
     options |= {name: query[name] for name in ("fieldManager", "fieldValidation") if name in query}
     return options | ({"dryRun": ["All"]} if admitted.dry_run else {})
 
 
-def response_of(review: Any, uid: str) -> Value:
+def response_of(review: Any, uid: str, *, is_mutating: bool) -> Value:
     """Return the response of a review. Raises `WebhookError` where it is none to the request of that UID."""
-    prefix = "received invalid webhook response"
-    if not isinstance(review, dict) or {name: review.get(name) for name in _REVIEW} != _REVIEW:
-        said = review if isinstance(review, dict) else {}
-        got = f"{said.get('apiVersion') or '/'}, Kind={said.get('kind') or ''}"
-        raise WebhookError(
-            f"{prefix}: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {got}"
-        )
-    response = review.get("response")
+    response = review.get("response") if isinstance(review, dict) else None
     if not isinstance(response, dict):
-        raise WebhookError(f"{prefix}: webhook response was absent")
+        raise _no_response("webhook response was absent")
     if response.get("uid") != uid:
-        raise WebhookError(f'{prefix}: expected response.uid="{uid}", got "{response.get("uid", "")}"')
+        raise _no_response(f'expected response.uid="{uid}", got "{response.get("uid", "")}"')
+    if {name: review.get(name) for name in _REVIEW} != _REVIEW:
+        got = f"{review.get('apiVersion') or '/'}, Kind={review.get('kind') or ''}"
+        raise _no_response(f"expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {got}")
+    given = [name for name in ("patch", "patchType") if response.get(name)]
+    if given and not is_mutating:
+        raise _no_response(f"validating webhook may not return response.{given[0]}")
+    if len(given) == 1:
+        missing = "patchType" if given == ["patch"] else "patch"
+        raise _no_response(f"webhook returned response.{given[0]} but not response.{missing}")
     return response
 
 
-def operations(hook: Value, response: Value) -> list[Value]:
-    """Return the operations of a response's JSON patch. Raises `Refused`."""
+def _no_response(why: str) -> WebhookError:
+    return WebhookError(f"received invalid webhook response: {why}")
+
+
+def operations(response: Value) -> list[Value]:
+    """Return the operations of a response's JSON patch. Raises `WebhookError`."""
     if not response.get("patch"):
         return []
-    why = f'failed calling webhook "{hook["name"]}": received'
-    if response.get("patchType") != "JSONPatch":
-        raise errors.internal(
-            f"{why} invalid webhook response: webhook returned response.patch but not response.patchType"
-        )
+    if response["patchType"] != "JSONPatch":
+        raise WebhookError(f'unsupported patch type "{response["patchType"]}"')
     try:
         return msgspec.json.decode(base64.b64decode(response["patch"]), type=list[dict[str, Any]])
     except ValueError as error:
-        raise errors.internal(f"{why} undecodable patch in webhook response: {error}") from error
+        raise WebhookError(f"received undecodable patch in webhook response: {error}") from error
 
 
 def denied(name: str, status: Value) -> errors.Refused:

@@ -72,7 +72,7 @@ class Webhooks:
         """Ask the validating webhooks. Raises `Refused` where one of them denies."""
         for hook in self._registered("validatingwebhookconfigurations"):
             if (resource := self._asked_as(hook, admitted)) is not None:
-                await self._answer(hook, admitted, resource)
+                await self._answer(hook, admitted, resource, is_mutating=False)
 
     def _registered(self, plural: str) -> list[Value]:
         resource = self._registry.find(_GROUP, "v1", plural)
@@ -85,8 +85,7 @@ class Webhooks:
         resource = self._asked_as(hook, admitted)
         if resource is None:
             return admitted.obj
-        response = await self._answer(hook, admitted, resource)
-        patch = operations(hook, response)
+        patch = await self._answer(hook, admitted, resource, is_mutating=True)
         if not patch:
             return admitted.obj
         shown = self._shown(admitted, admitted.obj, resource)
@@ -127,8 +126,10 @@ class Webhooks:
         found = self._store.of(namespaces).get(call.namespace)
         return (found.value["metadata"].get("labels") or {}) if found else {}
 
-    async def _answer(self, hook: Value, admitted: Admitted, resource: ResourceType) -> Value:
-        """Ask a webhook, and return its response if it allows. Raises `Refused`."""
+    async def _answer(
+        self, hook: Value, admitted: Admitted, resource: ResourceType, *, is_mutating: bool
+    ) -> list[Value]:
+        """Ask a webhook, and return the operations of its patch if it allows. Raises `Refused`."""
         name = hook["name"]
         if admitted.dry_run and hook["sideEffects"] not in _SAFE:
             raise errors.bad_request(f'admission webhook "{name}" does not support dry run')
@@ -137,15 +138,15 @@ class Webhooks:
         review = review_of(admitted, resource, uid, *shown)
         try:
             url, trusted, seconds = _address(hook)
-            response = response_of(await self._ask(url, trusted, seconds, review), uid)
+            response = response_of(await self._ask(url, trusted, seconds, review), uid, is_mutating=is_mutating)
+            admitted.call.warnings += response.get("warnings") or []
+            if not response.get("allowed"):
+                raise denied(name, response.get("status") or {})
+            return operations(response)
         except WebhookError as error:
             if hook.get("failurePolicy") == "Ignore":
-                return {}
+                return []
             raise errors.internal(f'failed calling webhook "{name}": {error}') from error
-        admitted.call.warnings += response.get("warnings") or []
-        if not response.get("allowed"):
-            raise denied(name, response.get("status") or {})
-        return response
 
     def _shown(self, admitted: Admitted, obj: Value | None, resource: ResourceType) -> Value | None:
         if obj is None or resource is admitted.call.resource:
