@@ -34,7 +34,8 @@ class Pair:
 
     def places(self, left: Any, right: Any, **query: str) -> list[str]:
         """Return where two answers differ."""
-        differences = compare_replies(step(**query), Reply(200, {}, left), Reply(200, {}, right), self.learned)
+        one, other = (Reply(200, {}, body, is_next_page="continue" in query) for body in (left, right))
+        differences = compare_replies(step(**query), one, other, self.learned)
         return [difference.place for difference in differences]
 
     def events(self, left: list[Any], right: list[Any]) -> list[str]:

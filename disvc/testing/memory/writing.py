@@ -161,6 +161,8 @@ class Writer:
             is_generated = self._generate_name(obj["metadata"])
             self._prepare_new(call, obj)
             await self._admission.validate(call, obj, None, dry_run=options.dry_run)
+            if obj["metadata"].get("resourceVersion") and not options.dry_run:
+                raise errors.Refused(500, "", "resourceVersion should not be set on objects to be created")
             name = obj["metadata"]["name"]
             existing = self._store.of(resource).get(call.key(name))
             if existing is None:
@@ -189,8 +191,6 @@ class Writer:
         problems += resource.strategy.validate(obj, None, "")
         if problems:
             raise errors.invalid(resource.group, obj["kind"], meta.get("name", ""), problems)
-        if meta.get("resourceVersion"):
-            raise errors.Refused(500, "", "resourceVersion should not be set on objects to be created")
         if resource.is_custom:
             call.warnings += metadata.finalizer_warnings(meta, {})
         metadata.normalise(obj)

@@ -29,6 +29,8 @@ class Reply:
     status: int
     headers: Mapping[str, str]
     body: Any
+    is_next_page: bool = False
+    """Whether the request went on with a list."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,7 @@ def _text(value: object) -> str:
 
 def compare_replies(step: Step, left: Reply, right: Reply, learned: Learned) -> Iterator[Difference]:
     """Yield what is different between two answers to one request."""
-    learned.at(step)
+    learned.at(step, is_next_page=left.is_next_page)
     if left.status != right.status:
         yield Difference("code", left.status, right.status)
     for name in _HEADERS:

@@ -44,14 +44,14 @@ class Learned:
         self._revisions = Revisions()
         self._kind = ""
         self._is_newest = False
-        self._is_continued = False
+        self._is_next_page = False
         self._tokens = Twins()
         self._start = datetime.now(UTC)
 
-    def at(self, step: Step) -> None:
-        """Say which step is being compared."""
+    def at(self, step: Step, *, is_next_page: bool = False) -> None:
+        """Say which step is being compared, and whether it goes on with a list."""
         self._kind = step.plural
-        self._is_continued = "continue" in step.query
+        self._is_next_page = is_next_page
         self._is_newest = step.method == "GET" and not {"resourceVersion", "continue"} & step.query.keys()
 
     def changes_agree(self, left: int, right: int) -> bool:
@@ -60,7 +60,7 @@ class Learned:
 
     def points_agree(self, left: int, right: int) -> bool:
         """Return whether two revisions of lists may be one point in time."""
-        if self._is_continued and not self._revisions.is_next_page(self._kind, left, right):
+        if self._is_next_page and not self._revisions.is_next_page(self._kind, left, right):
             return False
         return self._revisions.is_point(self._kind, left, right, is_newest=self._is_newest)
 

@@ -85,7 +85,7 @@ class _Course:
             return CRASHED
         except Exception:
             return Reply(0, {}, traceback.format_exc())  # the in-memory server is code of this process, and has a bug
-        reply = Reply(answer.status, answer.headers, decoded(answer.body))
+        reply = Reply(answer.status, answer.headers, decoded(answer.body), is_next_page="continue" in query)
         if 200 <= answer.status < 300 and not step.query.get("dryRun"):
             self.sight.see(step, reply.body)
         return reply

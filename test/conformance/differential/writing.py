@@ -260,7 +260,9 @@ def strategic_patch(scene: Scene) -> Value:
         return merge_patch(scene)
     path, about = _address(scene, kind)
     subresource = _subresource(scene, kind)
-    patch = _directed(scene, _nulled(scene, _change(scene, kind, subresource)))
+    patch = _nulled(scene, _change(scene, kind, subresource))
+    if kind.kind != "EndpointSlice":  # whose lists must not become empty, see `spoiling.part`
+        patch = _directed(scene, patch)
     if kind.kind == "ControllerRevision":
         patch.pop("data", None)  # is of any shape, which strategic merge refuses in words of its own
     if scene.chance(0.1):

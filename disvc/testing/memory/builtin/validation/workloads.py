@@ -254,18 +254,17 @@ def workload_status(status: Value, before: Value) -> Iterator[Cause]:
     """Check the status of what has replicas: counts fit together."""
     yield from nonnegative("status", status, *_COUNTS)
     replicas, ready = status.get("replicas", 0), status.get("readyReplicas", 0)
-    if "replicas" in status or "readyReplicas" in status:
-        for name in (
-            "fullyLabeledReplicas",
-            "updatedReplicas",
-            "readyReplicas",
-            "currentReplicas",
-            "availableReplicas",
-        ):
-            if status.get(name, 0) > replicas:
-                yield causes.invalid(f"status.{name}", status.get(name, 0), "cannot be greater than status.replicas")
-        if status.get("availableReplicas", 0) > ready:
-            why = "cannot be greater than readyReplicas"
-            yield causes.invalid("status.availableReplicas", status.get("availableReplicas", 0), why)
+    for name in (
+        "fullyLabeledReplicas",
+        "updatedReplicas",
+        "readyReplicas",
+        "currentReplicas",
+        "availableReplicas",
+    ):
+        if status.get(name, 0) > replicas:
+            yield causes.invalid(f"status.{name}", status.get(name, 0), "cannot be greater than status.replicas")
+    if status.get("availableReplicas", 0) > ready:
+        why = "cannot be greater than readyReplicas"
+        yield causes.invalid("status.availableReplicas", status.get("availableReplicas", 0), why)
     if status.get("collisionCount", 0) < before.get("collisionCount", 0):
         yield causes.invalid("status.collisionCount", status.get("collisionCount", 0), "cannot be decremented")
