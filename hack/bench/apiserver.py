@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 IN_FLIGHT = 16
-MEASURES = ("create", "list", "watch, initial events", "patch, watched", "delete")
+MEASURES = ("create", "list", "initial events", "patch, watched", "delete")
 console = Console()
 
 
@@ -124,9 +124,9 @@ async def main() -> None:
     parser.add_argument("--objects", type=int, default=10_000, help="how many (default: %(default)s)")
     count = parser.parse_args().objects
     contenders: dict[str, Callable[[], AbstractAsyncContextManager[Transport]]] = {
-        "in memory, direct call": by_direct_call,
-        "in memory, HTTP": lambda: over_http(MemoryControlPlane()),
-        "kube-apiserver, HTTP": lambda: over_http(ControlPlane()),
+        "memory, direct": by_direct_call,
+        "memory, HTTP": lambda: over_http(MemoryControlPlane()),
+        "real, HTTP": lambda: over_http(ControlPlane()),
     }
     table = Table(title=f"{count:,} ConfigMaps: objects a second, {IN_FLIGHT} requests at a time")
     for heading in ("", *MEASURES):
