@@ -241,3 +241,60 @@ async def test_nobody_can_lock_the_registrations_by_a_webhook(client: Client, we
     await register(client, VALIDATING, hook("d", rules=[rule]))
     await client.delete(VALIDATING, "hooks")
     await client.create(CONFIG_MAPS, config_map("a"))
+
+
+def two_versions() -> Value:
+    """Return a CRD with the versions v1 and v1beta1, and a scale."""
+    free = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
+    schema = {"type": "object", "properties": {"data": free, "spec": free, "status": free}}
+    scale = {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}
+    versions = [
+        {
+            "name": name,
+            "served": True,
+            "storage": name == "v1",
+            "schema": {"openAPIV3Schema": schema},
+            "subresources": {"scale": scale},
+        }
+        for name in ("v1", "v1beta1")
+    ]
+    names = {"plural": "widgets", "kind": "Widget"}
+    spec = {"group": "example.com", "scope": "Namespaced", "names": names, "versions": versions}
+    return {"metadata": {"name": "widgets.example.com"}, "spec": spec}
+
+
+CRDS = Resource("apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", namespaced=False)
+OLD_WIDGETS = Resource("example.com/v1beta1", "Widget", "widgets")
+
+
+def rule(resource: str) -> Value:
+    return {"apiGroups": ["example.com"], "apiVersions": ["v1"], "resources": [resource], "operations": ["*"]}
+
+
+async def test_a_webhook_sees_an_object_in_the_version_that_it_knows_unless_it_wants_that_very_one(
+    client: Client, webhooks: Webhooks
+) -> None:
+    webhooks.answers["m"] = setting(added="yes")
+    webhooks.answers["exact"] = deny
+    await client.create(CRDS, two_versions())
+    exact = hook("exact", rules=[rule("widgets")], matchPolicy="Exact")
+    await register(client, MUTATING, hook("m", rules=[rule("widgets")]), exact)
+    value = {"metadata": {"name": "a", "namespace": "default"}, "data": {"x": "1"}}
+    created = (await client.create(OLD_WIDGETS, value)).decode()
+    assert (created["apiVersion"], created["data"]) == ("example.com/v1beta1", {"x": "1", "added": "yes"})
+    [(_, review)] = webhooks.reviews
+    assert review["object"]["apiVersion"] == "example.com/v1"
+    assert (review["kind"]["version"], review["requestKind"]["version"]) == ("v1", "v1beta1")
+
+
+async def test_a_webhook_of_the_scale_sees_scales(client: Client, webhooks: Webhooks) -> None:
+    webhooks.answers["v"] = allow
+    await client.create(CRDS, two_versions())
+    await register(client, VALIDATING, hook("v", rules=[rule("widgets/scale")]))
+    widgets = Resource("example.com/v1", "Widget", "widgets")
+    value = {"metadata": {"name": "a", "namespace": "default"}, "spec": {"size": 1}}
+    await client.create(widgets, value)
+    await client.patch(widgets, "a", {"spec": {"replicas": 5}}, "default", subresource="scale")
+    [(_, review)] = webhooks.reviews
+    assert (review["subResource"], review["kind"]["kind"]) == ("scale", "Scale")
+    assert (review["object"]["spec"], review["oldObject"]["spec"]) == ({"replicas": 5}, {"replicas": 1})
