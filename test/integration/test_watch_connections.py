@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -17,8 +18,8 @@ CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 
 
 def connections_to(url: str) -> int:
-    port = urlsplit(url).port
-    return sum(bool(c.raddr) and c.raddr.port == port for c in psutil.Process().net_connections("tcp"))
+    here, port = os.getpid(), urlsplit(url).port
+    return sum(c.pid == here and bool(c.raddr) and c.raddr.port == port for c in psutil.net_connections("tcp"))
 
 
 async def test_no_connection_outlives_a_manager(control_plane: ControlPlane) -> None:
