@@ -208,7 +208,7 @@ STEPS = [
     Step("get events"),
     Step("get events --field-selector=involvedObject.name=web -o wide"),
     Step("describe deployment web"),
-    Step("describe configmap settings"),
+    Step("describe secret secret"),  # of one key, as kubectl shows the keys of a map in any order
     Step("describe service web"),
     Step("describe namespace kubectl-session"),
     Step("describe role reader"),
