@@ -28,8 +28,9 @@ _POLL_S: Final = 0.03
 _QUIET_POLLS: Final = 4
 _PATIENCE_POLLS: Final = 60
 CRASHED: Final = Reply(0, {}, None)
-"""In place of an answer: the server has dropped the connection. A kube-apiserver does that on a few odd requests, in
-which case a Go nil pointer stands in its log; the sequence ends there, as there is nothing to compare to."""
+"""In place of an answer: the server has dropped the connection. A kube-apiserver does that on a few odd requests, for
+which a Go nil pointer stands in its log. The sequence ends there, as there is nothing to compare to: one of the servers
+may have acted on the request."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ async def _answers(steps: Sequence[Step], left: _Course, right: _Course) -> Find
     for step in steps:
         replies = await asyncio.gather(left.take(step), right.take(step))
         if CRASHED in replies:
-            break
+            return None
         if differences := list(compare_replies(step, *replies, learned)):
             return Finding(step, *replies, differences)
     await _settle(left, right)

@@ -277,6 +277,12 @@ def strategic_patch(scene: Scene) -> Value:
     }
 
 
+_MERGED: Final = frozenset(
+    {"conditions", "containers", "env", "finalizers", "initContainers", "ports", "volumeMounts", "volumes"}
+)
+"""Lists that are merged item by item: a kube-apiserver crashes where the items of another one are ordered."""
+
+
 def _directed(scene: Scene, patch: Any) -> Any:
     """Return a patch with directives in some of its maps and lists."""
     if isinstance(patch, list):
@@ -288,7 +294,7 @@ def _directed(scene: Scene, patch: Any) -> Any:
         return patch
     result = {key: _directed(scene, value) for key, value in patch.items()}
     for key, value in patch.items():
-        if isinstance(value, list) and value and scene.chance(0.1):
+        if isinstance(value, list) and value and key in _MERGED and scene.chance(0.1):
             order = [_identity(item) for item in value]
             result[f"$setElementOrder/{key}"] = order[::-1]
         elif isinstance(value, list) and value and isinstance(value[0], str) and scene.chance(0.1):

@@ -132,8 +132,11 @@ def _allocate(service: Value, *, has_addresses: bool) -> None:
         spec["clusterIPs"] = [spec["clusterIP"]]
     is_balanced = spec["type"] == "LoadBalancer" and spec.get("allocateLoadBalancerNodePorts")
     if spec["type"] == "NodePort" or is_balanced:
+        used = {port["nodePort"] for port in spec.get("ports", ()) if "nodePort" in port}
         for port in spec.get("ports", ()):
-            port.setdefault("nodePort", _number(service, f"{port['protocol']}/{port['port']}", _NODE_PORTS))
+            if "nodePort" not in port:
+                port["nodePort"] = _unused(service, f"{port['protocol']}/{port['port']}", used)
+                used.add(port["nodePort"])
     if _checks_health(spec):
         spec.setdefault("healthCheckNodePort", _number(service, "health", _NODE_PORTS))
 
@@ -153,6 +156,12 @@ def _check_addresses(service: Value, *, has_addresses: bool) -> None:
 
 def _checks_health(spec: Value) -> bool:
     return spec["type"] == "LoadBalancer" and spec.get("externalTrafficPolicy") == "Local"
+
+
+def _unused(service: Value, what: str, used: set[int]) -> int:
+    """Return a node port that no other port of the Service has."""
+    number = _number(service, what, _NODE_PORTS)
+    return number if number not in used else _unused(service, f"{what} again", used)
 
 
 def _number(service: Value, what: str, numbers: range) -> int:
