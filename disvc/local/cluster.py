@@ -1,6 +1,6 @@
 """A whole cluster for one namespace on this machine, in some seconds, from Python packages alone.
 
-    async with LocalCluster(rights, models) as cluster:
+    async with local_cluster("demo", rights=rights, mirror=mirror) as cluster:
         await cluster.client.create(DISVCS, …)      # and it serves, at cluster.ingress.ports
 
 An in-memory API server, controllers of Deployments and EndpointSlices, a simulated KServe whose pods are model servers

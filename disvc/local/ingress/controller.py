@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from disvc.runtime.transport import Transport
 
 SECRETS: Final = Resource("v1", "Secret", "secrets")
+_FOLLOWED: Final = (INGRESSES, SERVICES, ENDPOINT_SLICES, PODS, SECRETS)
+"""What a `World` is made of, in its order."""
 _TRIES: Final = 5
 _GRACE_SECONDS: Final = 2.0
 
@@ -126,8 +128,8 @@ class _Follower:
         self.has_served = asyncio.Event()
         self._serve = serve
         self._changed = asyncio.Event()
-        self._caches = [manager.cache(resource) for resource in (INGRESSES, SERVICES, ENDPOINT_SLICES, PODS, SECRETS)]
-        for resource in (INGRESSES, SERVICES, ENDPOINT_SLICES, PODS, SECRETS):
+        self._caches = [manager.cache(resource) for resource in _FOLLOWED]
+        for resource in _FOLLOWED:
             manager.informers.subscribe(Selection(resource, manager.namespaces), self._note, "ingress")
 
     async def run(self) -> None:
