@@ -48,16 +48,8 @@ def coerce(value: Any, schema: Schema | None, path: str = "") -> Iterator[str]:
 
     Yields the paths of the fields that were dropped. Raises `Unreadable` for a field of a wrong type.
     """
-    match value:
-        case dict() if schema is not None:
-            if schema.is_embedded_resource:
-                yield from _coerce_object(value, path)
-            for name, part in value.items():
-                at = causes.child(path, name) if name in schema.properties else causes.item(path, name)
-                yield from coerce(part, schema.field(name), at)
-        case list() if schema is not None:
-            for index, part in enumerate(value):
-                yield from coerce(part, schema.items, causes.item(path, index))
+    for obj, at in _embedded(value, schema, path):
+        yield from _coerce_object(obj, at)
 
 
 def _coerce_object(obj: Value, path: str) -> Iterator[str]:
@@ -73,16 +65,22 @@ def _coerce_object(obj: Value, path: str) -> Iterator[str]:
 
 def problems(value: Any, schema: Schema | None, path: str = "") -> Iterator[Cause]:
     """Yield what is wrong with the types and the metadata of embedded objects."""
+    for obj, at in _embedded(value, schema, path):
+        yield from _problems_of_object(obj, at)
+
+
+def _embedded(value: Any, schema: Schema | None, path: str) -> Iterator[tuple[Value, str]]:
+    """Yield the embedded objects of a value, each before those in it, and their paths."""
     match value:
         case dict() if schema is not None:
             if schema.is_embedded_resource:
-                yield from _problems_of_object(value, path)
+                yield value, path
             for name, part in value.items():
                 at = causes.child(path, name) if name in schema.properties else causes.item(path, name)
-                yield from problems(part, schema.field(name), at)
+                yield from _embedded(part, schema.field(name), at)
         case list() if schema is not None:
             for index, part in enumerate(value):
-                yield from problems(part, schema.items, causes.item(path, index))
+                yield from _embedded(part, schema.items, causes.item(path, index))
 
 
 def _problems_of_object(obj: Value, path: str) -> Iterator[Cause]:

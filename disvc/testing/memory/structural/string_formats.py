@@ -13,6 +13,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from disvc.testing.memory.formats import dns_label, dns_subdomain
 from disvc.testing.memory.structural.durations import parse_duration
 from disvc.testing.memory.structural.regular_expressions import compile_expression
 
@@ -24,7 +25,6 @@ __all__ = ["FORMATS", "is_uri", "supported_format"]
 _NUMERIC = {"integer": ("int32", "int64"), "number": ("float", "double")}
 _MOST_BYTES_OF_A_HOST = 255
 _MOST_BYTES_OF_A_LABEL = 63
-_LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _CHANNEL = r"\s*(0|[1-9]\d?|1\d\d?|2[0-4]\d|25[0-5])\s*"
 
 
@@ -164,7 +164,7 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "date": is_date,
     "duration": lambda text: parse_duration(text) is not None,
     "datetime": is_date_time,
-    "k8sshortname": lambda text: len(text) <= 63 and re.fullmatch(_LABEL, text) is not None,
-    "k8slongname": lambda text: len(text) <= 253 and re.fullmatch(rf"{_LABEL}(\.{_LABEL})*", text) is not None,
+    "k8sshortname": lambda text: not dns_label(text),
+    "k8slongname": lambda text: not dns_subdomain(text),
 }
 """By name without dashes: whether a text has the format."""

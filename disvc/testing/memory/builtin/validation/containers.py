@@ -37,10 +37,7 @@ def containers(path: str, given: list[Value], volumes: Collection[str]) -> Itera
     names: set[str] = set()
     for index, container in enumerate(given):
         at = item(path, index)
-        yield from _container(at, container, volumes)
-        if container["name"] in names:
-            yield causes.duplicate(child(at, "name"), container["name"])
-        names.add(container["name"])
+        yield from _named_container(at, container, volumes, names)
         yield from _behaviour(at, container)
     yield from _host_ports(path, given)
 
@@ -50,10 +47,7 @@ def init_containers(path: str, given: list[Value], others: list[Value], volumes:
     names = {container["name"] for container in others}
     for index, container in enumerate(given):
         at = item(path, index)
-        yield from _container(at, container, volumes)
-        if container["name"] in names:
-            yield causes.duplicate(child(at, "name"), container["name"])
-        names.add(container["name"])
+        yield from _named_container(at, container, volumes, names)
         if container.get("restartPolicy") == "Always":
             yield from _behaviour(at, container)
             continue
@@ -61,6 +55,14 @@ def init_containers(path: str, given: list[Value], others: list[Value], volumes:
             if name in container:
                 why = "may not be set for init containers without restartPolicy=Always"
                 yield causes.forbidden(child(at, name), why)
+
+
+def _named_container(at: str, container: Value, volumes: Collection[str], names: set[str]) -> Iterator[Cause]:
+    """Check a container, whose name is to be none of `names`; it is added to them."""
+    yield from _container(at, container, volumes)
+    if container["name"] in names:
+        yield causes.duplicate(child(at, "name"), container["name"])
+    names.add(container["name"])
 
 
 def _container(path: str, container: Value, volumes: Collection[str]) -> Iterator[Cause]:
