@@ -60,7 +60,6 @@ def test_a_duration_is_told_in_two_figures(seconds: float, text: str) -> None:
         (formats.port_name, "http", "a--b", "must not contain consecutive hyphens"),
         (formats.environment_name, "A b", "A=b", "other than '='"),
         (formats.config_key, "A_b.c", "..a", "must not start with '..'"),
-        (formats.c_identifier, "_a1", "1", "must start with alphabetic character"),
         (formats.percent, "25%", "%", "must be a numeric string followed by an ending '%'"),
     ],
 )

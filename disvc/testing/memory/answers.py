@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["item_bytes", "list_answer", "object_answer", "refusal", "value_answer"]
+__all__ = ["list_answer", "object_answer", "refusal", "value_answer"]
 
 _HEADERS: Final[Mapping[str, str]] = {"content-type": "application/json"}
 _encode = msgspec.json.Encoder().encode
@@ -36,7 +36,7 @@ def list_answer(call: Call, metadata: Value, versions: Sequence[Version]) -> Ans
     if resource.is_custom:
         metadata = {"continue": ""} | metadata
     head = _encode({"kind": kind, "apiVersion": resource.api_version, "metadata": metadata})
-    items = b",".join(item_bytes(resource, versions))
+    items = b",".join(_item_bytes(resource, versions))
     return Answer(200, _headers(call), b"".join((head[:-1], b',"items":[', items, b"]}")))
 
 
@@ -55,7 +55,7 @@ def refusal(refused: Refused, warnings: Sequence[str] = ()) -> Answer:
     return Answer(refused.code, headers, _encode(refused.status()))
 
 
-def item_bytes(resource: ResourceType, versions: Iterable[Version]) -> Iterable[bytes]:
+def _item_bytes(resource: ResourceType, versions: Iterable[Version]) -> Iterable[bytes]:
     """Return objects as the items of a list, which do not say their kind where that is a built-in one."""
     if resource.is_custom:
         return (version.raw for version in versions)

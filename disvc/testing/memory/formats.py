@@ -10,7 +10,6 @@ import re
 from typing import Final
 
 __all__ = [
-    "c_identifier",
     "config_key",
     "dns_1035_label",
     "dns_label",
@@ -156,15 +155,6 @@ def header_name(value: str) -> Messages:
     """Check the name of an HTTP header, as probes send it."""
     is_ = "a valid HTTP header must consist of alphanumeric characters or '-'"
     return _unlike(value, is_, "[-A-Za-z0-9]+", "X-Header-Name")
-
-
-def c_identifier(value: str) -> Messages:
-    """Check an identifier of C: the last part of a FieldSelector, a condition's reason."""
-    is_ = (
-        "a valid C identifier must start with alphabetic character or '_', "
-        "followed by a string of alphanumeric characters or '_'"
-    )
-    return _unlike(value, is_, "[A-Za-z_][A-Za-z0-9_]*", "my_name", "MY_NAME", "MyName")
 
 
 def percent(value: str) -> Messages:

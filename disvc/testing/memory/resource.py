@@ -113,8 +113,6 @@ class ResourceType:
     """Field selectors beside metadata.name and metadata.namespace."""
     is_custom: bool = False
     """Whether a CustomResourceDefinition made it."""
-    prunes: bool = True
-    """Whether fields that the schema does not know are dropped."""
     stored_as: Conversion | None = None
     """None where objects are stored as they are served. The plural is the same."""
     check_name: Callable[[str], Sequence[str]] = dns_subdomain

@@ -114,11 +114,6 @@ class Schema:
         return bool(self.raw.get("x-kubernetes-embedded-resource"))
 
     @cached_property
-    def is_int_or_string(self) -> bool:
-        """Return whether an integer or a string may stand here."""
-        return bool(self.raw.get("x-kubernetes-int-or-string") or self.raw.get("format") == "int-or-string")
-
-    @cached_property
     def is_nullable(self) -> bool:
         """Return whether null may stand here."""
         return bool(self.raw.get("nullable"))

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     TypeSpec = dict[str, Any]
 
-__all__ = ["Types", "resource_schema"]
+__all__ = ["Types"]
 
 _PACKAGE = "schema"
 _WELL_KNOWN = (any_pb2, duration_pb2, struct_pb2, timestamp_pb2, wrappers_pb2)
@@ -44,7 +44,7 @@ _OF_STRINGS = {"byte": "bytes", "date": "timestamp", "date-time": "timestamp", "
 _OF_TYPES = {"boolean": "bool", "integer": "int", "number": "double"}
 
 
-def resource_schema(schema: Schema) -> Schema:
+def _resource_schema(schema: Schema) -> Schema:
     """Return the schema of a whole object with what rules can always reach of it: its type, its name."""
     text = {"type": "string"}
     metadata = {"type": "object", "properties": {"name": text, "generateName": text}}
@@ -91,7 +91,7 @@ class Types:
 
     def _object(self, schema: Schema, *, is_resource: bool) -> TypeSpec | None:
         if is_resource:
-            schema = resource_schema(schema)
+            schema = _resource_schema(schema)
         if schema.additional is not None:
             values = self.type_of(schema.additional)
             return {"type_name": "map", "params": [{"type_name": "string"}, values]} if values else None
