@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.runtime.timestamps import metav1_time
 from disvc.testing.memory.containers import CLEANUP, with_condition
-from disvc.testing.memory.metadata import timestamp
 from disvc.testing.memory.options import DeleteOptions
 from disvc.testing.memory.structural.definition import resource_types
 
@@ -179,7 +179,7 @@ class CustomResources:
         return self._writer.revise(resource, "status", version, obj)
 
     def _with(self, obj: Value, type: str, status: str, reason: str, message: str) -> Value:  # noqa: A002
-        now = timestamp(self._environment.clock.now())
+        now = metav1_time(self._environment.clock.now())
         return with_condition(obj, type, status, reason, message, now)
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.runtime.timestamps import metav1_time
 from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.builtin.decoding import Unreadable, read
 from disvc.testing.memory.containers import NAMESPACES, is_container, marked
-from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, normalise, timestamp
+from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, normalise
 from disvc.testing.memory.options import DeleteOptions
 from disvc.testing.memory.reading import page_of
 from disvc.testing.memory.store import Version
@@ -93,7 +94,7 @@ class Deleter:
         """Return what a DELETE makes of an object; None where it goes on terminating as it does."""
         if is_container(resource):
             if "deletionTimestamp" not in obj["metadata"]:
-                return marked(resource, obj, options, timestamp(self._environment.clock.now()))
+                return marked(resource, obj, options, metav1_time(self._environment.clock.now()))
             if (obj.get("spec") or {}).get("finalizers"):
                 return None
         return self._terminating(resource, obj, options)
@@ -121,7 +122,7 @@ class Deleter:
             meta.pop("finalizers", None)
         if finalizers or is_graceful:
             if "deletionTimestamp" not in old:
-                meta["deletionTimestamp"] = timestamp(now + timedelta(seconds=grace))
+                meta["deletionTimestamp"] = metav1_time(now + timedelta(seconds=grace))
                 if old.get("generation"):
                     meta["generation"] = old["generation"] + 1
             meta["deletionGracePeriodSeconds"] = grace
@@ -213,7 +214,7 @@ def _sooner(meta: Value, seconds: int, now: datetime) -> Value:
     end = given + timedelta(seconds=seconds - meta["deletionGracePeriodSeconds"])
     if end < now:
         end, seconds = now, min(seconds, 1)
-    return {**meta, "deletionTimestamp": timestamp(end), "deletionGracePeriodSeconds": seconds}
+    return {**meta, "deletionTimestamp": metav1_time(end), "deletionGracePeriodSeconds": seconds}
 
 
 def _gone(resource: ResourceType, last: Version) -> Value:

@@ -14,7 +14,6 @@ from disvc.testing.memory.options import manager_problems
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from datetime import datetime
 
     from disvc.testing.memory.errors import Cause
     from disvc.testing.memory.resource import ResourceType
@@ -32,7 +31,6 @@ __all__ = [
     "new_problems",
     "normalise",
     "problems",
-    "timestamp",
 ]
 
 ORPHAN: Final = "orphan"
@@ -73,11 +71,6 @@ _ANNOTATIONS_BYTES: Final = 256 * 1024
 
 
 _SYSTEM_FIELDS: Final = ("creationTimestamp", "uid", "deletionTimestamp", "deletionGracePeriodSeconds", "selfLink")
-
-
-def timestamp(instant: datetime) -> str:
-    """Return a time as a metav1.Time."""
-    return instant.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def forget_system_fields(metadata: Value) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from disvc.runtime.timestamps import metav1_time
 from disvc.runtime.transport import Answer
 from disvc.testing.memory import bootstrap, decoding, errors, paths, reading, reviews, routing
 from disvc.testing.memory.admission import Admission
@@ -147,7 +148,7 @@ class APIServer:
     def _review(self, call: Call) -> Answer:
         options = WriteOptions.read(call.request.query, "CreateOptions")
         review = decoding.read_object(call, options.validation)
-        time = self.environment.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+        time = metav1_time(self.environment.clock.now())
         answered = reviews.answer(review, call.namespace, call.request.user, self.authorizer, time)
         return value_answer(call, answered, 201)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from disvc.runtime.timestamps import metav1_time
 from disvc.testing.memory import causes, decoding, deletion, errors, metadata
 from disvc.testing.memory.answers import object_answer, value_answer
 from disvc.testing.memory.apply import keep_times
@@ -134,7 +135,7 @@ class Writer:
 
     def now(self) -> str:
         """Return the time, as metadata and conditions have it."""
-        return metadata.timestamp(self._environment.clock.now())
+        return metav1_time(self._environment.clock.now())
 
     def _tidied(self, call: Call, obj: Value) -> Value:
         """Return a decoded object, changed in place, with its defaults, and each owner once."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.runtime.timestamps import metav1_time
 from disvc.testing.memory.apply import last_applied
 from disvc.testing.memory.apply.conflicts import ConflictsError
 from disvc.testing.memory.apply.elements import field
@@ -169,7 +170,7 @@ class FieldManager:
         if changed := changed - _NEVER_OWNED:
             if manager in managers:
                 changed |= managers[manager].fields
-            managers[manager] = Entry(self._api_version, changed, _rfc3339(now))
+            managers[manager] = Entry(self._api_version, changed, metav1_time(now))
         return _capped(managers)
 
     def _after_apply(
@@ -180,7 +181,7 @@ class FieldManager:
         if manager in managers:
             entry = managers.pop(manager)
             if fields := entry.fields - _NEVER_OWNED:
-                time = entry.time if equal(live, new) else _rfc3339(now)
+                time = entry.time if equal(live, new) else metav1_time(now)
                 managers[manager] = replace(entry, fields=fields, time=time)
         # What has lost all that it had is null, which metadata cannot be.
         metadata = {name: value for name, value in _metadata(new).items() if value is not None}
@@ -257,10 +258,6 @@ def _without_managed_fields(obj: Value) -> Value:
 
 def _with_managed_fields(obj: Value, managers: Managers) -> Value:
     return obj | {"metadata": _metadata(obj) | {"managedFields": encode(managers)}} if managers else obj
-
-
-def _rfc3339(now: datetime) -> str:
-    return now.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _group_version_kind(api_version: str, kind: str) -> str:

@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from decimal import ROUND_CEILING
 from typing import TYPE_CHECKING, Any, Final
 
+from disvc.runtime.timestamps import metav1_time, micro_time
 from disvc.testing.quantity import amount, canonical
 
 if TYPE_CHECKING:
@@ -63,11 +64,11 @@ def _corrupt_byte(value: str) -> int:
 
 
 def _time(value: object) -> str:
-    return _moment(value, _SECONDS).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return metav1_time(_moment(value, _SECONDS))
 
 
 def _micro_time(value: object) -> str:
-    return _moment(value, _MICROSECONDS).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return micro_time(_moment(value, _MICROSECONDS))
 
 
 def _moment(value: object, layout: tuple[tuple[str, str], ...]) -> datetime:
