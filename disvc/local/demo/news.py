@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.reconcilers.resources import DISVCS, INGRESSES, ISVCS, PODS, SERVICES
 from disvc.runtime import Resource, Selection
+from disvc.testing.controllers.kinds import is_ready
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from disvc.runtime import Delta, Manager
 
@@ -111,7 +112,7 @@ class News:
             self._changed.notify_all()
 
 
-def in_words(kind: str, value: Mapping[str, Any]) -> str:
+def in_words(kind: str, value: Value) -> str:
     """Return what matters of a DISVC's child."""
     spec = value["spec"]
     if kind == SERVICES.kind:
@@ -121,6 +122,4 @@ def in_words(kind: str, value: Mapping[str, Any]) -> str:
         return f"leads from {rule['host']} to {rule['http']['paths'][0]['backend']['service']['name']}"
     if value["metadata"].get("deletionTimestamp"):
         return "is being deleted"
-    conditions = (value.get("status") or {}).get("conditions") or ()
-    is_ready = any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-    return "is ready" if is_ready else "is starting"
+    return "is ready" if is_ready(value) else "is starting"

@@ -56,9 +56,9 @@ def condition(value: Value, kind: str) -> Value | None:
     return next((found for found in conditions if found["type"] == kind), None)
 
 
-def is_ready(pod: Value) -> bool:
-    """Whether the pod has the condition Ready."""
-    return (condition(pod, "Ready") or {}).get("status") == "True"
+def is_ready(value: Value) -> bool:
+    """Whether an object has the condition Ready."""
+    return (condition(value, "Ready") or {}).get("status") == "True"
 
 
 def available_in(pod: Value, min_ready_seconds: int, now: datetime) -> float | None:

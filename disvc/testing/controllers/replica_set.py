@@ -13,6 +13,7 @@ from disvc.testing.controllers.kinds import (
     PODS,
     REPLICA_SETS,
     available_in,
+    condition,
     controlled_by,
     is_active,
     is_over,
@@ -103,7 +104,7 @@ class ReplicaSetReconciler:
         status["terminatingReplicas"] = terminating
         conditions = [c for c in old.get("conditions") or () if c["type"] != "ReplicaFailure"]
         if failure is not None:
-            known = next((c for c in old.get("conditions") or () if c["type"] == "ReplicaFailure"), None)
+            known = condition(replica_set, "ReplicaFailure")
             fresh = {
                 "type": "ReplicaFailure",
                 "status": "True",

@@ -28,12 +28,6 @@ def restarts_of(pod: Value) -> dict[str, int]:
     return {s["name"]: s["restartCount"] for s in statuses}
 
 
-def is_ready(pod: Value) -> bool:
-    """Whether the pod has the condition Ready."""
-    conditions = (pod.get("status") or {}).get("conditions") or ()
-    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
-
-
 def pod_status(
     pod: Value, stage: Stage, restarts: Mapping[str, int], addresses: tuple[str, str], now: datetime
 ) -> Value:

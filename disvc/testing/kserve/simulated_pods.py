@@ -6,8 +6,9 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from disvc.testing.controllers.kinds import is_ready
 from disvc.testing.kserve.behaviour import Behaviour, Healthy, ImageNotPulled, InitFailure
-from disvc.testing.kserve.pod_status import has_storage_initializer, is_ready, restarts_of
+from disvc.testing.kserve.pod_status import has_storage_initializer, restarts_of
 from disvc.testing.kserve.runner import PodRun
 
 if TYPE_CHECKING:

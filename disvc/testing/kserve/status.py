@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.kserve.pod_status import is_ready
+from disvc.testing.controllers.kinds import is_ready
 from disvc.testing.kserve.resources import SERVER_CONTAINER, STORAGE_INITIALIZER
 
 if TYPE_CHECKING:
