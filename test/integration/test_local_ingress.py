@@ -10,6 +10,7 @@ import socket
 import ssl
 import sys
 from contextlib import AsyncExitStack, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -266,7 +267,7 @@ async def test_a_client_stays_on_one_of_three_backends(cluster: Cluster) -> None
     await serve(cluster, "a", "a-0", "a-1", "a-2", sessionAffinity="ClientIP")
     await cluster.lead(("/", "Prefix", "a"), upstream_hash_by="$binary_remote_addr")
     for host in (HOST, cluster.internal("a")):
-        await until(lambda host=host: _status(cluster, host), 200)  # type: ignore[misc]
+        await until(partial(_status, cluster, host), 200)
     clients = [f"127.0.1.{number}" for number in range(1, 25)]
     for each in (HOST, cluster.internal("a")):
         answers = [{ip: await cluster.get(each, client_ip=ip) for ip in clients} for _ in range(2)]
@@ -288,7 +289,7 @@ async def test_without_affinity_a_client_meets_all_backends(cluster: Cluster) ->
     await serve(cluster, "a", "a-0", "a-1")
     await cluster.lead(("/", "Prefix", "a"))
     for host in (HOST, cluster.internal("a")):
-        await until(lambda host=host: _status(cluster, host), 200)  # type: ignore[misc]
+        await until(partial(_status, cluster, host), 200)
         assert {(await cluster.get(host))[1] for _ in range(10)} == {"a-0", "a-1"}
 
 
@@ -336,7 +337,7 @@ async def test_no_request_fails_while_backends_come_and_go(cluster: Cluster) -> 
     await cluster.endpoints("grpc", "p-0")
     await cluster.lead(("/", "Prefix", "rest"))
     for host in (HOST, cluster.internal("rest")):
-        await until(lambda host=host: _status(cluster, host), 200)  # type: ignore[misc]
+        await until(partial(_status, cluster, host), 200)
     await until(lambda: _told(cluster.call(cluster.internal("grpc"))), "p-0")
     load, enough = Load(cluster), asyncio.Event()
     current = ["p-0"]
@@ -402,15 +403,15 @@ async def test_a_request_in_flight_ends_on_the_endpoint_that_leaves(cluster: Clu
         await slow.asked.wait()
         if leaves == "endpoint":
             await cluster.endpoints("a", "a-1")
-            await until(lambda host=host: cluster.get(host), (200, "a-1"))  # type: ignore[misc]
+            await until(partial(cluster.get, host), (200, "a-1"))
         else:
             await cluster.client.delete(SERVICES, "a", cluster.namespace)
-            await until(lambda host=host: _status(cluster, host), 503)  # type: ignore[misc]
+            await until(partial(_status, cluster, host), 503)
         slow.may_answer.set()
         assert await request == (200, "a-0")
         if leaves == "endpoint":
             await cluster.endpoints("a", "a-0")
-            await until(lambda host=host: cluster.get(host), (200, "a-0"))  # type: ignore[misc]
+            await until(partial(cluster.get, host), (200, "a-0"))
 
 
 async def test_two_ingresses_get_ports_of_their_own_and_one_in_use_is_named(cluster: Cluster) -> None:
