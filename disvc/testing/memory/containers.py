@@ -38,8 +38,7 @@ def check_preconditions(resource: ResourceType, meta: Value, options: DeleteOpti
     )
     for what, asked, actual in preconditions:
         if asked is not None and asked != actual:
-            why = f"Precondition failed: {what} in precondition: {asked}, {what} in object meta: {actual}"
-            raise errors.conflict(resource, meta["name"], why)
+            raise errors.conflict(resource, meta["name"], errors.failed_precondition(what, asked, actual))
 
 
 def marked(resource: ResourceType, obj: Value, options: DeleteOptions, now: str) -> Value:
@@ -57,17 +56,17 @@ def marked(resource: ResourceType, obj: Value, options: DeleteOptions, now: str)
     return {**obj, "metadata": meta, "status": {**(obj.get("status") or {}), "phase": "Terminating"}}
 
 
-def with_condition(obj: Value, type: str, status: str, reason: str, message: str, now: str) -> Value:  # noqa: A002
+def with_condition(obj: Value, type_: str, status: str, reason: str, message: str, now: str) -> Value:
     """Return an object with a condition in its status, which keeps its time where its status stays."""
     conditions = list((obj.get("status") or {}).get("conditions") or [])
     condition = {
-        "type": type,
+        "type": type_,
         "status": status,
         "lastTransitionTime": now,
         "reason": reason,
         "message": message,
     }
-    place = next((index for index, other in enumerate(conditions) if other["type"] == type), len(conditions))
+    place = next((index for index, other in enumerate(conditions) if other["type"] == type_), len(conditions))
     if place < len(conditions) and conditions[place]["status"] == status:
         condition["lastTransitionTime"] = conditions[place]["lastTransitionTime"]
     conditions[place : place + 1] = [condition]

@@ -178,9 +178,9 @@ class CustomResources:
     def _revise(self, resource: ResourceType, version: Version, obj: Value) -> Version:
         return self._writer.revise(resource, "status", version, obj)
 
-    def _with(self, obj: Value, type: str, status: str, reason: str, message: str) -> Value:  # noqa: A002
+    def _with(self, obj: Value, type_: str, status: str, reason: str, message: str) -> Value:
         now = metav1_time(self._environment.clock.now())
-        return with_condition(obj, type, status, reason, message, now)
+        return with_condition(obj, type_, status, reason, message, now)
 
 
 def _holds(crd: Value, condition: str) -> bool:

@@ -5,7 +5,7 @@ As in k8s.io/apiserver, pkg/registry/rest/delete.go and pkg/registry/generic/reg
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime.timestamps import metav1_time
@@ -210,7 +210,7 @@ def _finalizers(resource: ResourceType, meta: Value, options: DeleteOptions) -> 
 
 def _sooner(meta: Value, seconds: int, now: datetime) -> Value:
     """Return metadata whose grace period is shortened, though its end is not moved into the past."""
-    given = datetime.strptime(meta["deletionTimestamp"], "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    given = datetime.fromisoformat(meta["deletionTimestamp"])
     end = given + timedelta(seconds=seconds - meta["deletionGracePeriodSeconds"])
     if end < now:
         end, seconds = now, min(seconds, 1)

@@ -161,9 +161,14 @@ def wrong_uid(resource: ResourceType, key: str, asked: str, actual: str) -> Refu
     prefix = _ETCD_PREFIXES.get(resource.group_resource, resource.plural)
     if resource.is_custom:
         prefix = f"{resource.group}/{resource.plural}"
-    why = f"Precondition failed: UID in precondition: {asked}, UID in object meta: {actual}"
+    why = failed_precondition("UID", asked, actual)
     stored = f"StorageError: invalid object, Code: 4, Key: /registry/{prefix}/{key}, ResourceVersion: 0"
     return conflict(resource, key.rpartition("/")[2], f"{stored}, AdditionalErrorMsg: {why}")
+
+
+def failed_precondition(what: str, asked: str, actual: str) -> str:
+    """Return in which words storage says that an object is not the one that a client means."""
+    return f"Precondition failed: {what} in precondition: {asked}, {what} in object meta: {actual}"
 
 
 def bad_request(message: str) -> Refused:

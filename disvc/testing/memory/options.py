@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["DeleteOptions", "ListOptions", "WriteOptions"]
+__all__ = ["DeleteOptions", "ListOptions", "WriteOptions", "manager_problems"]
 
 _EXACT: Final = "Exact"
 _NOT_OLDER: Final = "NotOlderThan"

@@ -18,6 +18,7 @@ from disvc.testing.memory.go_text import json_text
 from disvc.testing.memory.json_reading import duplicates
 from disvc.testing.memory.numbers import as_go_writes
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
+from disvc.testing.memory.store import copied
 from disvc.testing.memory.structural.embedded import coerce, coerce_metadata
 from disvc.testing.memory.yaml_reading import read_yaml
 
@@ -81,14 +82,12 @@ def _read(call: Call, options: WriteOptions, kind: str) -> tuple[Any, list[str]]
 
 
 def _patched(call: Call, kind: str, old: Value, patch: Any) -> Any:
-    match kind:
-        case "application/json-patch+json":
-            return json_patch(old, patch)
-        case "application/merge-patch+json":
-            return merge_patch(old, patch)
-        case _:
-            assert call.resource.schema is not None
-            return strategic_merge(old, patch, call.resource.schema)
+    if kind == _JSON_PATCH:
+        return json_patch(old, patch)
+    if kind == _MERGE_PATCH:
+        return merge_patch(old, patch)
+    assert call.resource.schema is not None
+    return strategic_merge(old, patch, call.resource.schema)
 
 
 def _known(call: Call, options: WriteOptions, patched: Any, mistakes: list[str]) -> Value:
@@ -97,7 +96,7 @@ def _known(call: Call, options: WriteOptions, patched: Any, mistakes: list[str])
         if not isinstance(patched, dict):
             raise ValueError("json: the patched object is none")
         decoding.check_type_meta(patched)
-        return decoding.known(call, msgspec.json.decode(msgspec.json.encode(patched)), options.validation, mistakes)
+        return decoding.known(call, copied(patched), options.validation, mistakes)
     except ValueError as error:
         raise _bad_patch(patched, f"couldn't get version/kind; json parse error: {error}") from error
     except errors.Refused as refused:
@@ -125,7 +124,7 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
         if twice and options.validation == "Warn":
             call.warnings.append(mistakes)
         if call.resource.is_custom:  # is not decoded again: null stays
-            copy: Value = msgspec.json.decode(msgspec.json.encode(obj))
+            copy = copied(obj)
             list(coerce(copy, call.resource.schema))  # but for the metadata of what is embedded
             coerce_metadata(copy)
             return _checked(call, copy)

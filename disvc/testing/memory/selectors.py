@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Predicate = Callable[[Value], bool]
 
-__all__ = ["Selector", "check_syntax", "selector", "selects"]
+__all__ = ["Selector", "check_syntax", "selector", "selects", "text_of"]
 
 _FIELD = re.compile(r"(?P<path>[^=!,]*)(?P<operator>==|!=|=)(?P<value>(?:[^\\,=]|\\[\\,=])*)(?:,|$)")
 _ESCAPED = re.compile(r"\\([\\,=])")
@@ -63,6 +63,24 @@ def selects(selector: Value, labels: Mapping[str, str]) -> bool:
     return all(labels.get(key) == value for key, value in (selector.get("matchLabels") or {}).items()) and all(
         _expression_fits(expression, labels) for expression in selector.get("matchExpressions") or ()
     )
+
+
+def text_of(selector: Value) -> str:
+    """Return a metav1.LabelSelector as a query parameter and a command line have it, "" for an empty one."""
+    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
+    for expression in selector.get("matchExpressions") or ():
+        key, values = expression["key"], ",".join(sorted(expression.get("values") or ()))
+        match expression["operator"]:
+            case "In":
+                text = f"{key} in ({values})"
+            case "NotIn":
+                text = f"{key} notin ({values})"
+            case "Exists":
+                text = key
+            case _:
+                text = f"!{key}"
+        terms.append((key, text))
+    return ",".join(text for _, text in sorted(terms))
 
 
 def _expression_fits(expression: Value, labels: Mapping[str, str]) -> bool:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["Collection", "Event", "Store", "Version", "converted"]
+__all__ = ["Collection", "Event", "Store", "Version", "converted", "copied"]
 
 _encode = msgspec.json.Encoder().encode
 
@@ -173,6 +173,12 @@ def converted(value: Value, written: ResourceType, read: ResourceType) -> Value:
     if read.stored_as:
         return read.stored_as.from_stored(stored)
     return {**stored, "kind": read.kind, "apiVersion": read.api_version}
+
+
+def copied(value: Value) -> Value:
+    """Return a copy that shares nothing with the original."""
+    copy: Value = msgspec.json.decode(_encode(value))
+    return copy
 
 
 def _pulse(event: asyncio.Event) -> None:

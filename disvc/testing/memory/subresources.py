@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, decoding, errors
 from disvc.testing.memory.builtin.scale import SCALE
+from disvc.testing.memory.selectors import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -86,8 +87,7 @@ def scaled(resource: ResourceType, old: Value, scale: Value) -> Value:
     version = metadata.get("resourceVersion") or old["metadata"]["resourceVersion"]
     uid = metadata.get("uid")
     if uid and uid != old["metadata"]["uid"]:
-        why = f"Precondition failed: UID in precondition: {uid}, UID in object meta: {old['metadata']['uid']}"
-        raise errors.conflict(resource, name, why)
+        raise errors.conflict(resource, name, errors.failed_precondition("UID", uid, old["metadata"]["uid"]))
     obj = {**old, "metadata": {**old["metadata"], "resourceVersion": version}}
     _put(obj, resource.scale.spec_replicas.split("."), replicas)
     return obj
@@ -121,12 +121,4 @@ def _put(obj: Value, path: list[str], value: object) -> None:
 
 def _selector_text(selector: Any) -> str:
     """Return a label selector as a query parameter has it; custom kinds keep it so."""
-    if not isinstance(selector, dict):
-        return str(selector or "")
-    terms = [(key, f"{key}={value}") for key, value in (selector.get("matchLabels") or {}).items()]
-    for expression in selector.get("matchExpressions") or []:
-        key, operator = expression["key"], expression["operator"]
-        values = ",".join(sorted(expression.get("values") or []))
-        text = {"Exists": key, "DoesNotExist": f"!{key}", "In": f"{key} in ({values})"}
-        terms.append((key, text.get(operator, f"{key} notin ({values})")))
-    return ",".join(text for _, text in sorted(terms))
+    return text_of(selector) if isinstance(selector, dict) else str(selector or "")

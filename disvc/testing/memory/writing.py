@@ -9,8 +9,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
-
 from disvc.runtime.timestamps import metav1_time
 from disvc.testing.memory import causes, decoding, deletion, errors, metadata
 from disvc.testing.memory.answers import object_answer, value_answer
@@ -19,7 +17,7 @@ from disvc.testing.memory.field_managers import manager_name
 from disvc.testing.memory.options import WriteOptions
 from disvc.testing.memory.patching import check_patch_type, patch_change
 from disvc.testing.memory.requests import Call, Request
-from disvc.testing.memory.store import Version
+from disvc.testing.memory.store import Version, copied
 from disvc.testing.memory.subresources import read_scale, rescaled, scale_of, with_status
 
 if TYPE_CHECKING:
@@ -276,12 +274,6 @@ class Writer:
         if call.subresource == "scale":
             return value_answer(call, scale_of(call.resource, version.value))
         return object_answer(call, version)
-
-
-def copied(value: Value) -> Value:
-    """Return a copy that shares nothing with the original."""
-    copy: Value = msgspec.json.decode(msgspec.json.encode(value))
-    return copy
 
 
 def _asked_version(version: str | None) -> str:

@@ -36,14 +36,14 @@ def supported_format(types: Sequence[str], name: str) -> str:
     return name if name in _NUMERIC.get(of, ()) else ""
 
 
-def is_date_time(text: str) -> bool:
+def _is_date_time(text: str) -> bool:
     """Return whether a text is a date and a time as in RFC 3339."""
     date, _, time = text.lower().partition("t")
     match = re.fullmatch(r"([0-9]{2}):([0-9]{2}):([0-9]{2})(.[0-9]+)?(z|[+-][0-9]{2}:[0-9]{2})", time.partition("t")[0])
-    return is_date(date) and match is not None and match[1] <= "23" and match[2] <= "59" and match[3] <= "59"
+    return _is_date(date) and match is not None and match[1] <= "23" and match[2] <= "59" and match[3] <= "59"
 
 
-def is_date(text: str) -> bool:
+def _is_date(text: str) -> bool:
     """Return whether a text is a date like 2006-01-02."""
     if not re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
         return False
@@ -161,9 +161,9 @@ FORMATS: dict[str, Callable[[str], bool]] = {
     "rgbcolor": _matches(rf"^rgb\({_CHANNEL},{_CHANNEL},{_CHANNEL}\)$"),
     "byte": _matches(r"^([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=|[A-Za-z0-9+/]{4})$"),
     "password": lambda _: True,
-    "date": is_date,
+    "date": _is_date,
     "duration": lambda text: parse_duration(text) is not None,
-    "datetime": is_date_time,
+    "datetime": _is_date_time,
     "k8sshortname": lambda text: not dns_label(text),
     "k8slongname": lambda text: not dns_subdomain(text),
 }

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from disvc.testing.memory.builtin.definitions import definitions
 from disvc.testing.memory.durations import human_duration
 from disvc.testing.memory.resource import Column
+from disvc.testing.memory.selectors import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -108,22 +109,7 @@ def sorted_labels(labels: Mapping[str, str] | None) -> str:
 
 def selector_text(selector: Value | None) -> str:
     """Return a metav1.LabelSelector as one writes it on a command line."""
-    if selector is None:
-        return NONE
-    parts = [(key, f"{key}={value}") for key, value in selector.get("matchLabels", {}).items()]
-    for requirement in selector.get("matchExpressions", ()):
-        key, values = requirement["key"], ",".join(sorted(requirement.get("values", ())))
-        match requirement["operator"]:
-            case "In":
-                text = f"{key} in ({values})"
-            case "NotIn":
-                text = f"{key} notin ({values})"
-            case "Exists":
-                text = key
-            case _:
-                text = f"!{key}"
-        parts.append((key, text))
-    return ",".join(text for _, text in sorted(parts)) or NONE
+    return text_of(selector or {}) or NONE
 
 
 def containers(path: str) -> tuple[Column, Column]:

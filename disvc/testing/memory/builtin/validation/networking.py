@@ -150,7 +150,7 @@ def ingress_class(spec: Value, before: Value | None) -> Iterator[Cause]:
         yield from immutable(path, controller, before.get("controller", ""))
     if len(controller) > _CONTROLLER_MAX:
         yield causes.too_long(path, _CONTROLLER_MAX)
-    yield from domain_prefixed_path(path, controller)
+    yield from _domain_prefixed_path(path, controller)
     if (parameters := spec.get("parameters")) is not None:
         yield from _reference("spec.parameters", parameters)
         yield from _scope("spec.parameters", parameters)
@@ -168,7 +168,7 @@ def _scope(path: str, parameters: Value) -> Iterator[Cause]:
         yield from formatted(child(path, "namespace"), namespace, formats.dns_label)
 
 
-def domain_prefixed_path(path: str, value: str) -> Iterator[Cause]:
+def _domain_prefixed_path(path: str, value: str) -> Iterator[Cause]:
     """Check a path under a domain, like `example.com/controller`."""
     domain, _, rest = value.partition("/")
     if not value:
