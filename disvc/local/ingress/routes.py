@@ -22,6 +22,8 @@ _NGINX: Final = "nginx.ingress.kubernetes.io"
 _CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 """What named the class before `spec.ingressClassName`, and still does."""
 _HTTP_PORT: Final = 80
+_NGINX_IDLE_SECONDS: Final = 60
+"""ingress-nginx' proxy-read-timeout."""
 _BY_CLIENT: Final = ("$binary_remote_addr", "$remote_addr")
 
 
@@ -61,10 +63,6 @@ class Route:
     """Where they go, or with which words they are answered 503."""
     idle_seconds: int = 0
     """After so long without a byte a request is given up; 0: never."""
-
-
-NGINX_IDLE_SECONDS: Final = 60
-"""ingress-nginx' proxy-read-timeout."""
 
 
 def ingress_routes(world: World, ingress_class: str) -> dict[str, list[Route]]:
@@ -116,10 +114,11 @@ def _routes(world: World, ingress: Value) -> Iterator[tuple[str, Route]]:
             # What ImplementationSpecific means is ours to say: Prefix, as in ingress-nginx.
             is_exact = path["pathType"] == "Exact"
             target = _target(world, ingress, path["backend"])
-            yield host, Route(path.get("path") or "/", is_exact, target, NGINX_IDLE_SECONDS)
+            yield host, Route(path.get("path") or "/", is_exact, target, _NGINX_IDLE_SECONDS)
     if default := spec.get("defaultBackend"):
         for host in {host for host, _ in rules} or {ANY_HOST}:
-            yield host, Route("/", is_exact=False, target=_target(world, ingress, default), idle_seconds=60)
+            target = _target(world, ingress, default)
+            yield host, Route("/", is_exact=False, target=target, idle_seconds=_NGINX_IDLE_SECONDS)
 
 
 def _target(world: World, ingress: Value, backend: Value) -> Backend | str:

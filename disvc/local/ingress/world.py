@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from disvc.runtime import Key
+from disvc.testing.controllers.endpoints import SERVICE_NAME
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
 Value = dict[str, Any]
 """A decoded object, or a part of one."""
-
-_SERVICE_NAME: Final = "kubernetes.io/service-name"
-"""Label of an EndpointSlice: the Service whose endpoints it has (discovery.k8s.io/v1)."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class World:
         found: defaultdict[Key, list[Value]] = defaultdict(list)
         for one in self.endpoint_slices:
             metadata = one["metadata"]
-            if name := (metadata.get("labels") or {}).get(_SERVICE_NAME):
+            if name := (metadata.get("labels") or {}).get(SERVICE_NAME):
                 found[Key(metadata["namespace"], name)].append(one)
         return found
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
 
 SERVICE_NAME: Final = "kubernetes.io/service-name"
+"""Label of an EndpointSlice: the Service whose endpoints it has (discovery.k8s.io/v1)."""
 _MANAGED_BY: Final = "endpointslice.kubernetes.io/managed-by"
 _CONTROLLER: Final = "endpointslice-controller.k8s.io"
 _HEADLESS: Final = "service.kubernetes.io/headless"

@@ -9,6 +9,7 @@ import yaml
 
 from disvc.testing.memory import errors, protobuf
 from disvc.testing.memory.json_reading import read_json
+from disvc.testing.memory.negotiation import JSON, YAML
 from disvc.testing.memory.yaml_reading import read_yaml
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ __all__ = [
 ]
 
 APPLY_PATCH: Final = "application/apply-patch+yaml"
-JSON: Final = "application/json"
-YAML: Final = "application/yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _SUPPORTED: Final = (JSON, YAML, PROTOBUF)
 _SHOWN: Final = 30
@@ -109,7 +108,7 @@ def known(call: Call, given: Value, validation: str, mistakes: list[str]) -> Val
     if resource.decode is not None:
         obj, dropped = resource.decode(obj)
         mistakes = [*mistakes, *(f'unknown field "{path}"' for path in dropped)]
-    report(call, validation, mistakes)
+    _report(call, validation, mistakes)
     obj["metadata"] = dict(obj.get("metadata") or {})
     if not resource.is_custom and (given.get("metadata") or {}).get("managedFields") == []:
         obj["metadata"]["managedFields"] = []  # which asks to forget all managers
@@ -154,7 +153,7 @@ def check_name(call: Call, obj: Value) -> None:
         raise errors.bad_request(f"the name of the object ({name}) does not match the name on the URL ({call.name})")
 
 
-def report(call: Call, validation: str, mistakes: list[str]) -> None:
+def _report(call: Call, validation: str, mistakes: list[str]) -> None:
     """Warn of mistakes in an object, or refuse it for them (400), as the request's fieldValidation wants it."""
     if validation == "Strict" and mistakes:
         listed = ", ".join(mistakes)

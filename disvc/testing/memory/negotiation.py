@@ -14,7 +14,7 @@ from disvc.testing.memory.errors import Refused
 if TYPE_CHECKING:
     from collections.abc import Set as AbstractSet
 
-__all__ = ["DISCOVERY", "OBJECTS", "PLAIN", "Conversion", "MediaType", "negotiate", "not_acceptable"]
+__all__ = ["DISCOVERY", "JSON", "OBJECTS", "PLAIN", "YAML", "Conversion", "MediaType", "negotiate", "not_acceptable"]
 
 JSON: Final = "application/json"
 YAML: Final = "application/yaml"

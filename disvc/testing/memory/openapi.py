@@ -15,6 +15,7 @@ import msgspec
 from disvc.runtime.transport import Answer
 from disvc.testing.memory import discovery
 from disvc.testing.memory.builtin.definitions import VERSION, definition_name, definitions
+from disvc.testing.memory.negotiation import JSON
 from disvc.testing.memory.structural.published import published
 
 if TYPE_CHECKING:
@@ -68,7 +69,7 @@ def answer(path: str, known_hash: str, types: Iterable[ResourceType]) -> Answer 
     versions = {_path(each.group, each.version): (each.group, each.version) for each in discovery.served(types)}
     if path == _INDEX:
         urls = {of: {"serverRelativeURL": _url(of, *version, types)} for of, version in versions.items()}
-        return Answer(200, {"content-type": "application/json"}, msgspec.json.encode({"paths": urls}))
+        return Answer(200, {"content-type": JSON}, msgspec.json.encode({"paths": urls}))
     wanted = path.removeprefix(f"{_INDEX}/")
     if wanted not in versions:
         return None
@@ -77,7 +78,7 @@ def answer(path: str, known_hash: str, types: Iterable[ResourceType]) -> Answer 
         return Answer(301, {"location": url}, b"")
     caching = {"cache-control": "public, immutable"} if known_hash else {}
     encoded = msgspec.json.encode(document(*versions[wanted], types))
-    return Answer(200, {"content-type": "application/json", "vary": "Accept", **caching}, encoded)
+    return Answer(200, {"content-type": JSON, "vary": "Accept", **caching}, encoded)
 
 
 def document(group: str, version: str, types: Iterable[ResourceType]) -> Value:
