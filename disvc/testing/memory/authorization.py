@@ -2,7 +2,7 @@
 
 Rules are those of Kubernetes (https://kubernetes.io/docs/reference/access-authn-authz/rbac/): additive, a request is
 allowed by any rule of any role that is bound to the user or to one of its groups. Members of `system:masters` may do
-everything. `bootstrap_objects` are the roles and bindings that every cluster has, as far as they matter here.
+everything. The roles that every cluster has are in `bootstrap`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     Objects = Callable[[str], Iterable[Value]]
 
-__all__ = ["ANONYMOUS", "Attributes", "Authorizer", "bootstrap_objects"]
+__all__ = ["ANONYMOUS", "Attributes", "Authorizer"]
 
 ANONYMOUS: Final = User("system:anonymous", ("system:unauthenticated",))
 """Who sends no credentials."""
@@ -177,72 +177,3 @@ def _described(subject: Value, namespace: str) -> str:
     if subject["kind"] == "ServiceAccount":
         name = f"{name}/{subject.get('namespace') or namespace}"
     return f'{subject["kind"]} "{name}"'
-
-
-_READABLE: Final = ("/healthz", "/livez", "/readyz", "/version", "/version/")
-_DISCOVERY: Final = ("/api", "/api/*", "/apis", "/apis/*", "/openapi", "/openapi/*")
-_ROLES: Final = {
-    "cluster-admin": (
-        [
-            {"apiGroups": ["*"], "resources": ["*"], "verbs": ["*"]},
-            {"nonResourceURLs": ["*"], "verbs": ["*"]},
-        ],
-        [_MASTERS],
-    ),
-    "system:basic-user": (
-        [
-            {
-                "apiGroups": ["authorization.k8s.io"],
-                "resources": ["selfsubjectaccessreviews", "selfsubjectrulesreviews"],
-                "verbs": ["create"],
-            },
-            {"apiGroups": ["authentication.k8s.io"], "resources": ["selfsubjectreviews"], "verbs": ["create"]},
-        ],
-        ["system:authenticated"],
-    ),
-    "system:discovery": (
-        [{"nonResourceURLs": sorted([*_READABLE, *_DISCOVERY]), "verbs": ["get"]}],
-        ["system:authenticated"],
-    ),
-    "system:service-account-issuer-discovery": (
-        [
-            {
-                "nonResourceURLs": [
-                    "/.well-known/openid-configuration",
-                    "/.well-known/openid-configuration/",
-                    "/openid/v1/jwks",
-                    "/openid/v1/jwks/",
-                ],
-                "verbs": ["get"],
-            }
-        ],
-        ["system:serviceaccounts"],
-    ),
-    "system:public-info-viewer": (
-        [{"nonResourceURLs": list(_READABLE), "verbs": ["get"]}],
-        ["system:authenticated", "system:unauthenticated"],
-    ),
-}
-
-
-def bootstrap_objects() -> list[Value]:
-    """Return the ClusterRoles, each with its ClusterRoleBinding, that a cluster starts with."""
-    objects: list[Value] = []
-    for name, (rules, groups) in _ROLES.items():
-        metadata = {
-            "name": name,
-            "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"},
-            "annotations": {"rbac.authorization.kubernetes.io/autoupdate": "true"},
-        }
-        api = {"apiVersion": f"{_GROUP}/v1"}
-        objects.append({**api, "kind": "ClusterRole", "metadata": metadata, "rules": rules})
-        objects.append(
-            {
-                **api,
-                "kind": "ClusterRoleBinding",
-                "metadata": metadata,
-                "roleRef": {"apiGroup": _GROUP, "kind": "ClusterRole", "name": name},
-                "subjects": [{"apiGroup": _GROUP, "kind": "Group", "name": group} for group in groups],
-            }
-        )
-    return objects
