@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from pathlib import Path
 
+    from conftest import Until
+
     from disvc.testing.users import User
 
     MakeControlPlane = Callable[..., Awaitable[ControlPlane]]
@@ -30,14 +32,6 @@ READ_CONFIGMAPS = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["ge
 def create_config_map(user: User, namespace: str, name: str, **metadata: object) -> dict[str, Any]:
     body = {"metadata": {"name": name, **metadata}}
     return user.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", body)
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        await asyncio.sleep(0.2)
-    pytest.fail("this did not become so within a minute")
 
 
 async def test_it_starts_and_reports_how_long_that_took(
@@ -136,7 +130,7 @@ async def test_after_compaction_an_old_watch_and_a_continued_list_are_gone(
 
 
 async def test_with_a_controller_manager_dependents_are_collected(
-    make_control_plane: MakeControlPlane,
+    make_control_plane: MakeControlPlane, until: Until
 ) -> None:
     plane = await make_control_plane(controller_manager=True)
     owner = create_config_map(plane.admin, "default", "owner")
@@ -144,4 +138,4 @@ async def test_with_a_controller_manager_dependents_are_collected(
     create_config_map(plane.admin, "default", "owned", ownerReferences=[reference])
     plane.admin.call("DELETE", "/api/v1/namespaces/default/configmaps/owner")
     owned = "/api/v1/namespaces/default/configmaps/owned"
-    await eventually(lambda: plane.admin.request("GET", owned).status == 404)
+    await until(lambda: plane.admin.request("GET", owned).status == 404)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,9 @@ from disvc.testing.rights import grant
 from disvc.testing.users import RequestFailedError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from conftest import Until
 
     from disvc.testing.plane import Plane
     from disvc.testing.users import User
@@ -27,14 +28,6 @@ READ_CONFIGMAPS = {"apiGroups": [""], "resources": ["configmaps"], "verbs": ["ge
 def create_config_map(user: User, namespace: str, name: str, **metadata: object) -> dict[str, Any]:
     body = {"metadata": {"name": name, **metadata}}
     return user.call("POST", f"/api/v1/namespaces/{namespace}/configmaps", body)
-
-
-async def eventually(condition: Callable[[], bool]) -> None:
-    for _ in range(300):
-        if condition():
-            return
-        await asyncio.sleep(0.2)
-    pytest.fail("this did not become so within a minute")
 
 
 @pytest.fixture(params=["real", "memory"])
@@ -72,11 +65,11 @@ async def test_new_rules_of_a_user_are_in_force_when_the_call_returns(plane: Pla
         assert user.request("GET", config_maps).status == 403
 
 
-async def test_old_rules_of_a_user_are_not_taken_for_the_new_ones(plane: Plane, namespace: str) -> None:
+async def test_old_rules_of_a_user_are_not_taken_for_the_new_ones(plane: Plane, namespace: str, until: Until) -> None:
     name = f"versions-{namespace}"
     in_force = grant(plane.admin, name, [READ_CONFIGMAPS])
-    await eventually(in_force)
-    await eventually(grant(plane.admin, name, [READ_CONFIGMAPS]))
+    await until(in_force)
+    await until(grant(plane.admin, name, [READ_CONFIGMAPS]))
     assert not in_force()
 
 
@@ -113,7 +106,7 @@ async def test_a_kubeconfig_can_point_elsewhere(plane: Plane) -> None:
     assert json.loads(shown)["clusters"][0]["cluster"]["server"] == "https://127.0.0.1:1"
 
 
-async def test_a_service_account_token_works_and_then_expires(plane: Plane, namespace: str) -> None:
+async def test_a_service_account_token_works_and_then_expires(plane: Plane, namespace: str, until: Until) -> None:
     accounts = f"/api/v1/namespaces/{namespace}/serviceaccounts"
     plane.admin.call("POST", accounts, {"metadata": {"name": "robot"}})
     token = plane.service_account_token(namespace, "robot", lifetime_s=3)
@@ -122,7 +115,7 @@ async def test_a_service_account_token_works_and_then_expires(plane: Plane, name
     first = pool.request("POST", reviews, json={}).json()
     assert first["status"]["userInfo"]["username"] == f"system:serviceaccount:{namespace}:robot"
     # About 13 s: its life, and what the API server remembers.
-    await eventually(lambda: pool.request("POST", reviews, json={}).status == 401)
+    await until(lambda: pool.request("POST", reviews, json={}).status == 401)
     pool.clear()
 
 

@@ -65,6 +65,13 @@ async def value(server: APIServer, path: str, kind: str, **query: str) -> dict[s
     return {**decoded, "code": answer.status}
 
 
+async def first_events(server: APIServer, headers: Mapping[str, str], **query: str) -> list[dict[str, Any]]:
+    """Return what a watch tells at once."""
+    async with server.transport().stream(PATH, query=query, headers=headers, timeout=10) as stream:
+        chunk = await anext(aiter(stream.chunks()))
+    return [msgspec.json.decode(line) for line in chunk.splitlines()]
+
+
 async def test_a_table_has_columns_and_a_row_of_cells_for_each_object(server: APIServer) -> None:
     table = await value(server, PATH, "Table")
     assert (table["kind"], table["apiVersion"]) == ("Table", "meta.k8s.io/v1")
@@ -132,10 +139,8 @@ async def test_a_watch_says_its_columns_once_and_ends_its_initial_events_visibly
         "resourceVersionMatch": "NotOlderThan",
         "allowWatchBookmarks": "true",
         "includeObject": "None",
-        "timeoutSeconds": "1",
     }
-    answer = await get(server, PATH, accept("Table"), **query)
-    events = [msgspec.json.decode(line) for line in answer.body.splitlines()]
+    events = await first_events(server, accept("Table"), **query)
     assert [event["type"] for event in events[:3]] == ["ADDED", "ADDED", "BOOKMARK"]
     assert [event["object"]["columnDefinitions"] is None for event in events[:3]] == [False, True, True]
     (end,) = events[2]["object"]["rows"]
@@ -143,8 +148,7 @@ async def test_a_watch_says_its_columns_once_and_ends_its_initial_events_visibly
 
 
 async def test_a_watch_of_metadata_leaves_out_the_rest(server: APIServer) -> None:
-    answer = await get(server, PATH, accept("PartialObjectMetadata"), watch="1", timeoutSeconds="1")
-    events = [msgspec.json.decode(line) for line in answer.body.splitlines()]
+    events = await first_events(server, accept("PartialObjectMetadata"), watch="1")
     assert [event["object"].keys() for event in events] == [{"kind", "apiVersion", "metadata"}] * 2
 
 

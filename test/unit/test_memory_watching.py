@@ -11,6 +11,7 @@ import msgspec
 
 from disvc.runtime import Client, Resource
 from disvc.runtime.environment import Environment
+from disvc.runtime.transport import Answer, Stream
 from disvc.testing.clock import VirtualClock, in_virtual_time
 from disvc.testing.memory import APIServer
 from disvc.testing.memory.builtin import TYPES
@@ -35,12 +36,18 @@ async def create(server: APIServer, *names: str, **metadata: Any) -> None:
         await client.create(CONFIG_MAPS, {"metadata": {"name": name, "namespace": "default", **metadata}})
 
 
+async def watch(server: APIServer, path: str = PATH, **query: str) -> Stream:
+    stream = await server.handle(Request("GET", path, {"watch": "1", **query}))
+    assert not isinstance(stream, Answer)
+    assert stream.status == 200
+    return stream
+
+
 async def watched(server: APIServer, path: str = PATH, **query: str) -> list[tuple[float, str, Any]]:
     """Return when a watch told what, until it ended: an object's name, a bookmark's revision, an error's code."""
-    stream = await server.handle(Request("GET", path, {"watch": "1", **query}))
-    assert stream.status == 200
+    stream = await watch(server, path, **query)
     told = []
-    async for chunk in stream.chunks():  # type: ignore[union-attr]
+    async for chunk in stream.chunks():
         for line in chunk.splitlines():
             event = msgspec.json.decode(line)
             metadata = event["object"]["metadata"]
@@ -101,9 +108,9 @@ async def test_events_come_when_they_happen_and_those_at_once_in_their_order() -
 async def test_what_happens_between_the_answer_and_its_first_reader_is_told() -> None:
     server = make_server()
     version = str(server.store.revision)
-    stream = await server.handle(Request("GET", PATH, {"watch": "1", "resourceVersion": version}))
+    stream = await watch(server, resourceVersion=version)
     await create(server, "a")
-    chunk = await anext(aiter(stream.chunks()))  # type: ignore[union-attr]
+    chunk = await anext(aiter(stream.chunks()))
     assert msgspec.json.decode(chunk)["object"]["metadata"]["name"] == "a"
 
 
@@ -111,10 +118,10 @@ async def test_what_happens_between_the_answer_and_its_first_reader_is_told() ->
 async def test_a_reader_that_is_slower_than_the_compaction_is_told_to_start_anew() -> None:
     server = make_server()
     version = str(server.store.revision)
-    stream = await server.handle(Request("GET", PATH, {"watch": "1", "resourceVersion": version}))
+    stream = await watch(server, resourceVersion=version)
     await create(server, "a", "b", "c")
     server.compact()
-    chunk = await anext(aiter(stream.chunks()))  # type: ignore[union-attr]
+    chunk = await anext(aiter(stream.chunks()))
     assert msgspec.json.decode(chunk)["object"]["code"] == 410
 
 
