@@ -6,6 +6,7 @@ an encoding of its own.)
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
@@ -247,14 +248,7 @@ def _rebuilt(autoscaler: Value, version: str, annotations: Value, spec: Value, s
 
 def _column_of_v2(column: Column) -> Column:
     """Return a column that shows an autoscaler of v1 as one of v2."""
-    return Column(
-        column.name,
-        column.type,
-        lambda autoscaler, now: column.cell(_to_v2(autoscaler), now),
-        column.format,
-        column.description,
-        column.priority,
-    )
+    return replace(column, cell=lambda autoscaler, now: column.cell(_to_v2(autoscaler), now))
 
 
 TYPES: Final = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, errors, formats
@@ -51,6 +52,7 @@ _FIXED: Final = (
     "reportingComponent",
     "reportingInstance",
 )
+"""What no update may change. The real server looks at `reason` twice, and tells of it twice."""
 
 
 def _to_core(event: Value) -> Value:
@@ -137,14 +139,7 @@ def _new(event: Value) -> Iterator[Cause]:
 
 def _column_of_core(column: Column) -> Column:
     """Return a column that shows an event of events.k8s.io as one of the core group."""
-    return Column(
-        column.name,
-        column.type,
-        lambda event, now: column.cell(_to_core(event), now),
-        column.format,
-        column.description,
-        column.priority,
-    )
+    return replace(column, cell=lambda event, now: column.cell(_to_core(event), now))
 
 
 def _regarding(path: str, get: Callable[[Value], str]) -> tuple[str, Callable[[Value], str]]:
