@@ -16,7 +16,7 @@ from cel_expr_python import cel
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-__all__ = ["OPAQUE", "Function", "declare", "opaque"]
+__all__ = ["OPAQUE", "Function", "declare", "opaque", "succeeds"]
 
 OPAQUE: Final = {
     "Quantity": "kubernetes.Quantity",
@@ -58,6 +58,15 @@ class Function:
 def opaque(type_: str, value: object) -> dict[str, Any]:
     """Return a value of one of Kubernetes' own types as the evaluator sees it."""
     return {type_: value}
+
+
+def succeeds(parse: Callable[..., object], *given: object) -> bool:
+    """Return whether a function that parses a text accepts it."""
+    try:
+        parse(*given)
+    except ValueError:
+        return False
+    return True
 
 
 def declare(functions: Iterable[Function], *, for_checker: bool) -> cel.CelExtension:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import parse_qs, quote, urlsplit
 
 from disvc.testing.memory.go_text import quote as quoted
-from disvc.testing.memory.structural.cel.library.functions import Function, opaque
+from disvc.testing.memory.structural.cel.library.functions import Function, opaque, succeeds
 from disvc.testing.memory.structural.string_formats import is_uri
 
 if TYPE_CHECKING:
@@ -65,10 +66,6 @@ def _ip(text: str) -> Opaque:
     return opaque("IP", str(_parse_ip(text)))
 
 
-def _is_ip(text: str) -> bool:
-    return _succeeds(_parse_ip, text)
-
-
 def _is_canonical(text: str) -> bool:
     return str(_parse_ip(text)) == text
 
@@ -104,10 +101,6 @@ def _cidr(text: str) -> Opaque:
     return opaque("CIDR", str(_parse_cidr(text)))
 
 
-def _is_cidr(text: str) -> bool:
-    return _succeeds(_parse_cidr, text)
-
-
 def _contains_ip(cidr: Opaque, ip: Opaque | str) -> bool:
     address = _parse_ip(ip if isinstance(ip, str) else ip["IP"])
     return address in _parse_cidr(cidr["CIDR"]).network
@@ -123,14 +116,6 @@ def _masked(cidr: Opaque) -> Opaque:
     return opaque("CIDR", str(_parse_cidr(cidr["CIDR"]).network))
 
 
-def _succeeds(parse: Callable[[str], object], text: str) -> bool:
-    try:
-        parse(text)
-    except ValueError:
-        return False
-    return True
-
-
 FUNCTIONS: Final = (
     Function("url", ("string",), "URL", _url, is_member=False),
     Function("isURL", ("string",), "bool", is_uri, is_member=False),
@@ -141,7 +126,7 @@ FUNCTIONS: Final = (
     Function("getEscapedPath", ("URL",), "string", _escaped_path),
     Function("getQuery", ("URL",), "map<string, list<string>>", _query),
     Function("ip", ("string",), "IP", _ip, is_member=False),
-    Function("isIP", ("string",), "bool", _is_ip, is_member=False),
+    Function("isIP", ("string",), "bool", partial(succeeds, _parse_ip), is_member=False),
     Function("ip.isCanonical", ("string",), "bool", _is_canonical, is_member=False),
     Function("string", ("IP",), "string", lambda value: next(iter(value.values())), is_member=False),
     Function("family", ("IP",), "int", _of_ip(lambda address: address.version)),
@@ -151,7 +136,7 @@ FUNCTIONS: Final = (
     Function("isLinkLocalUnicast", ("IP",), "bool", _of_ip(lambda address: _is_link_local(address, multicast=False))),
     Function("isGlobalUnicast", ("IP",), "bool", _of_ip(_is_global_unicast)),
     Function("cidr", ("string",), "CIDR", _cidr, is_member=False),
-    Function("isCIDR", ("string",), "bool", _is_cidr, is_member=False),
+    Function("isCIDR", ("string",), "bool", partial(succeeds, _parse_cidr), is_member=False),
     Function("string", ("CIDR",), "string", lambda value: next(iter(value.values())), is_member=False),
     Function("containsIP", ("CIDR", "string"), "bool", _contains_ip),
     Function("containsIP", ("CIDR", "IP"), "bool", _contains_ip),

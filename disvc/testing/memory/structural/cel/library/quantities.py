@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
-from disvc.testing.memory.structural.cel.library.functions import Function, opaque
+from disvc.testing.memory.structural.cel.library.functions import Function, opaque, succeeds
 from disvc.testing.quantity import amount
 
 if TYPE_CHECKING:
@@ -37,14 +38,6 @@ def _of(value: Decimal) -> Opaque:
 
 def _number(quantity: Opaque | int) -> Decimal:
     return Decimal(quantity if isinstance(quantity, int) else quantity["Quantity"])
-
-
-def _is_quantity(text: str) -> bool:
-    try:
-        amount(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _is_integer(quantity: Opaque) -> bool:
@@ -83,14 +76,6 @@ def _semver(text: str, normalize: bool = False) -> Opaque:
     return opaque("Semver", match[0].partition("+")[0])
 
 
-def _is_semver(text: str, normalize: bool = False) -> bool:
-    try:
-        _semver(text, normalize)
-    except ValueError:
-        return False
-    return True
-
-
 def _precedence(version: Opaque) -> tuple[object, ...]:
     """Return what two versions are ordered by, as in https://semver.org#spec-item-11."""
     core, dash, labels = version["Semver"].partition("-")
@@ -126,7 +111,7 @@ _COMPARISONS: Final = tuple(
 FUNCTIONS: Final = (
     *_COMPARISONS,
     Function("quantity", ("string",), "Quantity", _quantity, is_member=False),
-    Function("isQuantity", ("string",), "bool", _is_quantity, is_member=False),
+    Function("isQuantity", ("string",), "bool", partial(succeeds, amount), is_member=False),
     Function("sign", ("Quantity",), "int", lambda quantity: _sign(_number(quantity)), is_member=False),
     Function("asApproximateFloat", ("Quantity",), "double", lambda quantity: float(_number(quantity))),
     Function("asInteger", ("Quantity",), "int", _integer),
@@ -137,8 +122,8 @@ FUNCTIONS: Final = (
     Function("sub", ("Quantity", "int"), "Quantity", lambda one, other: _of(_number(one) - _number(other))),
     Function("semver", ("string",), "Semver", _semver, is_member=False),
     Function("semver", ("string", "bool"), "Semver", _semver, is_member=False),
-    Function("isSemver", ("string",), "bool", _is_semver, is_member=False),
-    Function("isSemver", ("string", "bool"), "bool", _is_semver, is_member=False),
+    Function("isSemver", ("string",), "bool", partial(succeeds, _semver), is_member=False),
+    Function("isSemver", ("string", "bool"), "bool", partial(succeeds, _semver), is_member=False),
     Function("major", ("Semver",), "int", _part(0)),
     Function("minor", ("Semver",), "int", _part(1)),
     Function("patch", ("Semver",), "int", _part(2)),
