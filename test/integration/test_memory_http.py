@@ -84,6 +84,12 @@ async def test_a_body_that_is_too_large_is_refused_with_the_limit(memory_control
     assert (answer.status, answer.json()["message"]) == (413, "Request entity too large: limit is 3145728")
 
 
+async def test_a_body_that_is_not_what_its_encoding_says_is_refused(session: aiohttp.ClientSession) -> None:
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip"}
+    async with session.post(CONFIG_MAPS, data=b"{}", headers=headers) as answer:
+        assert (answer.status, (await answer.json())["reason"]) == (400, "BadRequest")
+
+
 async def test_who_is_nobody_is_anonymous_and_who_lies_is_refused(memory_control_plane: MemoryControlPlane) -> None:
     plane = memory_control_plane
     pool = urllib3.PoolManager(ca_certs=str(plane.ca_file))

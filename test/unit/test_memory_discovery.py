@@ -43,6 +43,17 @@ def test_it_is_healthy(path: str) -> None:
     assert answer.body == b"ok"
 
 
+def test_the_root_tells_what_is_served() -> None:
+    paths = document("/")["paths"]
+    assert {"/api/v1", "/apis/apps", "/apis/b.example.com/v1", "/healthz", "/openapi/v3", "/version"} <= {*paths}
+    assert paths == sorted(paths)
+
+
+@pytest.mark.parametrize("path", ["", "*", "example.com:443", "//", "/nothing"])
+def test_nothing_is_found_at_other_paths(path: str) -> None:
+    assert ask(path) is None
+
+
 def test_the_version_is_that_of_the_api_that_it_is_like() -> None:
     assert document("/version")["gitVersion"].startswith("v1.36.")
 

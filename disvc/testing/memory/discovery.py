@@ -1,8 +1,8 @@
 """Discovery: what the server serves, as documents that clients ask for before anything else.
 
-`answer` gives `/version`, `/healthz` and its like, `/api`, `/apis`, one API group, and the resources of one version of
-it; `/api` and `/apis` also in the aggregated form (apidiscovery.k8s.io/v2), which says all at once. Everything is
-told from the resource types that are served at the moment.
+`answer` gives `/`, `/version`, `/healthz` and its like, `/api`, `/apis`, one API group, and the resources of one of its
+versions; `/api` and `/apis` also in the aggregated form (apidiscovery.k8s.io/v2), which says all at once. Everything
+is told from the resource types that are served at the moment.
 """
 
 from __future__ import annotations
@@ -170,8 +170,11 @@ def answer(path: str, accept: str, if_none_match: str, types: Iterable[ResourceT
         Refused: 406, none of the media types is to be had.
 
     """
+    if path == "/":
+        body = msgspec.json.format(msgspec.json.encode({"paths": _index(served(types))}))
+        return Answer(200, {"content-type": JSON}, body)
     path = path.rstrip("/")
-    if path.split("/")[1] in _HEALTH:
+    if path.removeprefix("/").partition("/")[0] in _HEALTH:
         return Answer(200, {"content-type": "text/plain; charset=utf-8"}, b"ok")
     if path == "/version":
         return _encoded(VERSION, MediaType(JSON))
@@ -187,6 +190,14 @@ def answer(path: str, accept: str, if_none_match: str, types: Iterable[ResourceT
         return _encoded(versions, media_type)
     groups = [_group(group, list(these)) for group, these in groupby(served(types), lambda each: each.group) if group]
     return _encoded({"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}, media_type)
+
+
+def _index(resources: Iterable[APIResource]) -> list[str]:
+    """Return the paths that lead on, as the root tells them."""
+    groups = {f"/apis/{each.group}" for each in resources if each.group}
+    versions = {f"/apis/{each.group}/{each.version}" if each.group else f"/api/{each.version}" for each in resources}
+    health = {f"/{name}" for name in _HEALTH}
+    return sorted({"/api", "/apis", "/openapi/v2", "/openapi/v3", "/version", *groups, *versions, *health})
 
 
 def _document(path: str, resources: Sequence[APIResource]) -> Value | None:

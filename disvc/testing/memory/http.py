@@ -176,6 +176,8 @@ async def _body(incoming: web.BaseRequest) -> bytes:
     except web.HTTPRequestEntityTooLarge as error:
         message = f"Request entity too large: limit is {_LARGEST_BODY}"
         raise Refused(413, "RequestEntityTooLarge", message) from error
+    except web.RequestPayloadError as error:  # such as one that is not gzip, and says that it is
+        raise Refused(400, "BadRequest", f"the body cannot be read: {error}") from error
 
 
 def _certificate(incoming: web.BaseRequest) -> Certificate | None:
