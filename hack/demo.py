@@ -47,7 +47,7 @@ def _run(*, keep: bool, http_port: int | None, https_port: int | None) -> bool:
     from disvc.local.demo.run import run
     from disvc.local.ingress import EnvoyError, PortInUse
     from disvc.local.operator import OperatorError
-    from disvc.runtime import configure_logging
+    from disvc.runtime import TransportError, configure_logging
     from disvc.testing.plane import ControlPlaneError
 
     configure_logging(level="error", stream=sys.stderr)
@@ -55,7 +55,7 @@ def _run(*, keep: bool, http_port: int | None, https_port: int | None) -> bool:
         return asyncio.run(
             _until_sigterm(run(Narrator(), CONFIG, keep=keep, http_port=http_port, https_port=https_port))
         )
-    except (ControlPlaneError, EnvoyError, OperatorError, PortInUse) as error:
+    except (ControlPlaneError, EnvoyError, OperatorError, PortInUse, TransportError) as error:
         print(f"\n{error}", file=sys.stderr)
         return False
 

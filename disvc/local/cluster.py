@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Final
 from disvc.api.crd import crd
 from disvc.local.extra import require
 from disvc.local.host import Host
-from disvc.local.ingress import LocalIngress
+from disvc.local.ingress import EnvoyError, LocalIngress
 from disvc.local.ingress.ports import ADDRESS, choose
-from disvc.local.operator import Operator
+from disvc.local.operator import Operator, OperatorError
+from disvc.local.processes import ProcessesError
 from disvc.local.runner import ProcessRunner
 from disvc.runtime import Client, Manager, connect
 from disvc.testing.controllers import add_to_manager
@@ -28,7 +29,9 @@ from disvc.testing.crds import install as install_crd
 from disvc.testing.kserve import SimulatedKServe
 from disvc.testing.kserve import install as install_kserve
 from disvc.testing.memory.controlplane import MemoryControlPlane
+from disvc.testing.plane import ControlPlaneError
 from disvc.testing.running import running
+from disvc.testing.supervisor import SupervisorError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping, Sequence
@@ -44,6 +47,10 @@ _BACKOFF_SECONDS: Final = 1.0
 """How long a container waits that crashed twice; a real kubelet's 10 s would make a demo of waiting."""
 
 
+class PartEnded(Exception):
+    """A part of the cluster has ended; the message says which one, with the end of its log."""
+
+
 @dataclass(frozen=True)
 class LocalCluster:
     """What runs, and how it is reached; by `local_cluster`."""
@@ -56,6 +63,16 @@ class LocalCluster:
     host: Host
     ingress: LocalIngress
     operator: Operator
+
+    async def check(self) -> None:
+        """Return if all parts run. Raises `PartEnded`."""
+        try:
+            await asyncio.to_thread(self.plane.check)
+            self.host.processes.check()
+            await self.ingress.check()
+            await self.operator.check()
+        except (ControlPlaneError, ProcessesError, EnvoyError, OperatorError, SupervisorError) as error:
+            raise PartEnded(str(error)) from error
 
 
 @asynccontextmanager

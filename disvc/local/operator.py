@@ -57,12 +57,16 @@ class Operator:
         try:
             async with asyncio.timeout(_START_SECONDS):
                 while _STARTED not in self.log():
-                    if (code := await asyncio.to_thread(self._supervisor.exit_code, self._name)) is not None:
-                        raise OperatorError(f"the operator ended with {code}; its log ends with:\n{self.last_words()}")
+                    await self.check()
                     await asyncio.sleep(_POLL_SECONDS)
         except TimeoutError:
             message = f"the operator did not start within {_START_SECONDS:g} s; its log ends with:\n{self.last_words()}"
             raise OperatorError(message) from None
+
+    async def check(self) -> None:
+        """Return if it runs. Raises `OperatorError`."""
+        if (code := await asyncio.to_thread(self._supervisor.exit_code, self._name)) is not None:
+            raise OperatorError(f"the operator ended with {code}; its log ends with:\n{self.last_words()}")
 
     async def kill(self) -> None:
         """End it by SIGKILL, as a node that fails does."""

@@ -108,9 +108,13 @@ class Processes:
         Raises `ProcessesError`.
         """
         assert self._zygote.stdin is not None
+        self.check()
+        self._zygote.stdin.write(msgspec.json.encode(request) + b"\n")
+
+    def check(self) -> None:
+        """Return if the zygote runs. Raises `ProcessesError`."""
         if self._reading.done():
             raise self._gone()
-        self._zygote.stdin.write(msgspec.json.encode(request) + b"\n")
 
     async def _read(self) -> None:
         assert self._zygote.stdout is not None

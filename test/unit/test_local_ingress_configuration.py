@@ -461,6 +461,19 @@ class TestPorts:
             with pytest.raises(PortInUse, match="another --https-port"):
                 choose("127.0.0.1", None, port)
 
+    def test_one_that_was_asked_for_twice_is_refused(self) -> None:
+        with pytest.raises(PortInUse, match="port 9443 is asked for twice"):
+            choose("127.0.0.1", 9443, 9443)
+
+    def test_one_that_was_asked_for_is_not_given_to_the_other(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("disvc.local.ingress.ports.HTTP_PORT", port)
+            patch.setattr("disvc.local.ingress.ports.HTTPS_PORT", port)
+            assert choose("127.0.0.1", port, None).https not in (0, port)
+            assert choose("127.0.0.1", None, port).http not in (0, port)
+
     def test_one_that_nobody_asked_for_gives_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]

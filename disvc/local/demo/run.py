@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -12,22 +12,25 @@ import yaml
 from aiohttp import ClientError
 from grpc.aio import AioRpcError
 
-from disvc.local.cluster import local_cluster
+from disvc.local.cluster import PartEnded, local_cluster
 from disvc.local.demo.hints import hints
 from disvc.local.demo.news import News
 from disvc.local.demo.stage import Stage
 from disvc.local.demo.story import Story
+from disvc.local.ingress.ports import ADDRESS, choose
 from disvc.local.models import train
-from disvc.runtime import Manager
+from disvc.runtime import Manager, TransportError
 from disvc.runtime.signals import stopped_by_signals
 from disvc.testing.running import running
 
 if TYPE_CHECKING:
+    from disvc.local.cluster import LocalCluster
     from disvc.local.demo.narrator import Narrator
     from disvc.local.models import TrainedModel
 
 NAMESPACE: Final = "models"
 _GRACE_SECONDS: Final = 2.0
+_CHECK_SECONDS: Final = 1.0
 
 
 async def run(
@@ -35,10 +38,12 @@ async def run(
 ) -> bool:
     """Run the demo, and return whether all promises held. `config` is the folder with rbac and samples.
 
-    With `keep`, everything stays up after it until SIGINT or SIGTERM.
+    With `keep`, everything stays up after it until SIGINT or SIGTERM, or until a part of it ends, which is a promise
+    that did not hold.
 
-    Raises what `local_cluster` does.
+    Raises what `local_cluster` does, and `TransportError` where the API server is no longer there to clean up.
     """
+    choose(ADDRESS, http_port, https_port)  # before models are trained for nothing
     with tempfile.TemporaryDirectory(prefix="disvc-models-") as folder:
         narrator.title("A cluster on this machine")
         narrator.tell("training the models …")
@@ -83,14 +88,26 @@ async def _run(
         async with running(following):
             try:
                 await story.tell()
-            except (TimeoutError, ClientError, AioRpcError) as error:
+            except (TimeoutError, ClientError, AioRpcError, TransportError) as error:
                 narrator.promise(False, f"the story went on to its end: {type(error).__name__}: {error}")
                 narrator.say(f"The operator's log ends with:\n{cluster.operator.last_words()}")
             if keep:
                 narrator.title("It stays up until Ctrl-C")
                 narrator.say(hints(cluster))
-                stop = asyncio.Event()
-                with stopped_by_signals(stop):
+                try:
+                    await _stay_up(cluster)
+                except PartEnded as error:
+                    narrator.promise(False, f"everything stays up: {error}")
+
+
+async def _stay_up(cluster: LocalCluster) -> None:
+    """Return at SIGINT or SIGTERM. Raises `PartEnded`."""
+    stop = asyncio.Event()
+    with stopped_by_signals(stop):
+        while not stop.is_set():
+            await cluster.check()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_CHECK_SECONDS):
                     await stop.wait()
 
 

@@ -84,6 +84,10 @@ class LocalIngress:
     ) -> None:
         await self._open.aclose()
 
+    async def check(self) -> None:
+        """Return if Envoy runs. Raises `EnvoyError`."""
+        await self._envoy.check()
+
     @property
     def access_log(self) -> Path:
         """A file with a line for each request, which is removed with the ingress."""

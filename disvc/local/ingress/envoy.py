@@ -45,11 +45,18 @@ class Envoy:
         try:
             await self._discovery.publish(configuration)
         except (Refused, TimeoutError) as error:
-            code = await asyncio.to_thread(self._supervisor.exit_code, _NAME)
-            what = str(error) or "Envoy does not answer" if code is None else f"Envoy ended with {code}"
-            log = await asyncio.to_thread(self.log.read_text)
-            lines = [line for line in log.splitlines() if "][info]" not in line]
-            raise EnvoyError("\n".join([f"{what}; its log ends with:", *lines[-_LOG_LINES:]])) from error
+            await self.check()
+            raise await self._failure(str(error) or "Envoy does not answer") from error
+
+    async def check(self) -> None:
+        """Return if it runs. Raises `EnvoyError`."""
+        if (code := await asyncio.to_thread(self._supervisor.exit_code, _NAME)) is not None:
+            raise await self._failure(f"Envoy ended with {code}")
+
+    async def _failure(self, what: str) -> EnvoyError:
+        log = await asyncio.to_thread(self.log.read_text)
+        lines = [line for line in log.splitlines() if "][info]" not in line]
+        return EnvoyError("\n".join([f"{what}; its log ends with:", *lines[-_LOG_LINES:]]))
 
 
 @asynccontextmanager

@@ -21,18 +21,17 @@ class PortInUse(ConfigurationError):
 def choose(address: str, http: int | None, https: int | None) -> Ports:
     """Return two ports that are free now: what was asked for, or else 8080 and 8443, or else any.
 
-    Raises `PortInUse` where one that was asked for is not.
+    Raises `PortInUse` where one that was asked for is not, or was asked for twice.
     """
-    return Ports(
-        address,
-        _choose(address, http, HTTP_PORT, "--http-port"),
-        _choose(address, https, HTTPS_PORT, "--https-port"),
-    )
+    plain = _choose(address, http, HTTP_PORT, "--http-port", other=https)
+    return Ports(address, plain, _choose(address, https, HTTPS_PORT, "--https-port", other=plain))
 
 
-def _choose(address: str, asked: int | None, preferred: int, flag: str) -> int:
+def _choose(address: str, asked: int | None, preferred: int, flag: str, *, other: int | None) -> int:
     if asked is None:
-        return _bound(address, preferred) or _bound(address, 0) or preferred
+        return (preferred != other and _bound(address, preferred)) or _bound(address, 0) or preferred
+    if asked == other:
+        raise PortInUse(f"port {asked} is asked for twice: --http-port and --https-port must differ")
     if not (port := _bound(address, asked)):
         raise PortInUse(
             f"port {asked} of {address} is in use: stop what listens there (lsof -i :{asked} says what), "
