@@ -9,7 +9,7 @@ from __future__ import annotations
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from differential import reading, writing
+from differential import deleting, patching, reading, writing
 from differential.kinds import KINDS
 from differential.scene import Scene
 from differential.step import Step
@@ -24,12 +24,12 @@ __all__ = ["sequence"]
 _VERBS: Final[tuple[tuple[int, Callable[[Scene], dict[str, Any]]], ...]] = (
     (18, writing.create),
     (16, writing.update),
-    (12, writing.merge_patch),
-    (6, writing.json_patch),
-    (8, writing.strategic_patch),
-    (20, writing.apply),
-    (9, writing.delete),
-    (2, writing.delete_collection),
+    (12, patching.merge_patch),
+    (6, patching.json_patch),
+    (8, patching.strategic_patch),
+    (20, patching.apply),
+    (9, deleting.delete),
+    (2, deleting.delete_collection),
     (6, writing.scale),
     (8, reading.get),
     (14, reading.list_),
