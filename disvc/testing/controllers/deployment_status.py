@@ -91,9 +91,8 @@ def _progressing(
         return _progress("True", _DONE, f"{of} has successfully progressed."), None
     deadline = timedelta(seconds=spec["progressDeadlineSeconds"])
     if known is None or _has_progressed(before, counts) or _is_other_rollout(known, before, deployment):
-        return _progress("True", "ReplicaSetUpdated", f"{of} is progressing.") | {
-            "fresh": True
-        }, deadline.total_seconds()
+        begun = _progress("True", "ReplicaSetUpdated", f"{of} is progressing.")
+        return begun | {"lastUpdateTime": metav1_time(now)}, deadline.total_seconds()
     if known["reason"] in (_DONE, _LATE):
         return known, None
     left = (datetime.fromisoformat(known["lastUpdateTime"]) + deadline - now).total_seconds()
@@ -121,10 +120,8 @@ def _progress(status: str, reason: str, message: str) -> Value:
 
 
 def _timed(new: Value, old: Value | None, now: datetime) -> Value:
-    """Give a condition its times: of its last change of status, and of its last change or progress."""
-    fresh = new.get("fresh", False)
-    new = {name: value for name, value in new.items() if name != "fresh"}
-    if old is not None and not fresh and all(old[name] == new[name] for name in ("status", "reason", "message")):
+    """Give a condition its times: of its last change of status, and of its last change, or progress if it says so."""
+    if old is not None and new.items() <= old.items():
         return old
     at = metav1_time(now)
     since = old["lastTransitionTime"] if old is not None and old["status"] == new["status"] else at
