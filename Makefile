@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 STAMP := $(VENV)/.installed
 
-.PHONY: help setup demo generate test lint types bench-apiserver bench-runtime clean
+.PHONY: help setup demo generate test scenarios lint types bench-apiserver bench-runtime clean
 help: ## show what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-16s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
@@ -21,7 +21,11 @@ demo: $(STAMP) ## serve real predictions on this machine, under load (a minute);
 	@$(VENV)/bin/python hack/demo.py $(if $(KEEP),--keep) $(if $(HTTP_PORT),--http-port $(HTTP_PORT)) $(if $(HTTPS_PORT),--https-port $(HTTPS_PORT))
 
 test: $(STAMP) ## run every test, on a real kube-apiserver where one is needed
-	$(VENV)/bin/pytest --numprocesses=3 --dist=worksteal
+	$(VENV)/bin/pytest --numprocesses=3 --dist=worksteal -m 'not alone'
+	$(VENV)/bin/pytest -m alone
+
+scenarios: $(STAMP) ## run the operator's scenarios, each on a real kube-apiserver and on the in-memory one
+	$(VENV)/bin/pytest test/operator --control-plane=envtest --control-plane=memory --numprocesses=3 --dist=worksteal
 
 lint: $(STAMP) ## check style and who imports whom
 	$(VENV)/bin/ruff check .

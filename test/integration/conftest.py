@@ -9,6 +9,7 @@ The simulated KServe is tested by what a person does to ISVCs, and sees of them 
 from __future__ import annotations
 
 import asyncio
+import signal
 import ssl
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ if TYPE_CHECKING:
     Until = Callable[..., Awaitable[None]]
     Log = list[MutableMapping[str, Any]]
     Value = dict[str, Any]
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # So it is under a shell that runs the tests in the background, and programs under test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 

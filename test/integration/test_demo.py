@@ -26,6 +26,8 @@ from disvc.testing.binaries import binary
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+pytestmark = pytest.mark.alone
+
 ROOT = Path(__file__).parents[2]
 LISTENS = r"the ingress listens on 127\.0\.0\.1:(\d+), and (\d+) for TLS"
 SECONDS = 600.0

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     Value = dict[str, Any]
     MakeKServe = Callable[..., Awaitable[SimulatedKServe]]
 
+pytestmark = pytest.mark.alone
+
 PODS = Resource("v1", "Pod", "pods")
 ENDPOINT_SLICES = Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices")
 ISVC = "serving.kserve.io/inferenceservice"

@@ -1,6 +1,7 @@
 """What the operator's scenario tests have in common: a namespace with a simulated KServe, and an operator under test.
 
-A scenario says what it needs of a control plane by the fixtures that it asks for, and no more. The operator runs in
+A scenario says what it needs of a control plane by the fixtures that it asks for, and no more: `make scenarios` runs
+each on a real kube-apiserver and on the in-memory one. The operator runs in
 this process, as a user who has just the rights of config/rbac/role.yaml, in the test's namespace.
 """
 
@@ -35,12 +36,6 @@ if TYPE_CHECKING:
 
 CONFIG = Path(__file__).parents[2] / "config"
 QUICK = {"propagationSeconds": 0, "drainSeconds": 0}
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Run each scenario on a real kube-apiserver and on the in-memory one, but where --control-plane says otherwise."""
-    if "control_plane_with_controllers" in metafunc.fixturenames and not metafunc.config.getoption("control_plane"):
-        metafunc.parametrize("control_plane_with_controllers", ["envtest", "memory"], indirect=True, scope="session")
 
 
 class Cluster:
