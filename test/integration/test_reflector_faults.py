@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
     MakeControlPlane = Callable[..., Awaitable[ControlPlane]]
 
+pytestmark = pytest.mark.alone  # faults are held against short timeouts
+
 CONFIG_MAPS = Resource("v1", "ConfigMap", "configmaps")
 RULES = [{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}]
 NO_STREAMED_LISTS = "--feature-gates=WatchList=false"

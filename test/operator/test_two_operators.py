@@ -31,7 +31,8 @@ if TYPE_CHECKING:
     Violations = Callable[[Iterable[Moment]], list[str]]
     Behind = Callable[..., AbstractAsyncContextManager[FaultProxy]]
 
-pytestmark = pytest.mark.usefixtures("kserve")
+# Alone: how late the late one is must not be a matter of what else runs.
+pytestmark = [pytest.mark.usefixtures("kserve"), pytest.mark.alone]
 
 CHILDREN = {resource.kind for resource in (ISVCS, SERVICES, INGRESSES, REVISIONS)}
 LATE_SECONDS = 1.5
