@@ -214,9 +214,10 @@ class Controller:
                     )
         finally:
             await self._cancel([task for task in (stopped, *workers) if not task.done()])
-        for worker in workers:
-            if not worker.cancelled():
-                worker.result()  # raises what is no `Exception`, which nobody here may handle
+            # What is no `Exception` nobody here may handle. SystemExit has left by the event loop already, and is seen.
+            fatal = [error for worker in workers if not worker.cancelled() and (error := worker.exception())]
+        for error in fatal:
+            raise error
         _log.info("controller stopped", controller=self.name)
 
     async def _cancel(self, tasks: Sequence[asyncio.Task[Any]]) -> None:

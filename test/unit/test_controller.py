@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import gc
 import itertools
 import math
 from collections import deque
@@ -554,7 +555,9 @@ class Fatal(BaseException):
 
 
 @pytest.mark.parametrize("fatal", [Fatal, SystemExit, KeyboardInterrupt])
-def test_what_is_no_exception_ends_the_process(fatal: type[BaseException]) -> None:
+def test_what_is_no_exception_ends_the_process_and_is_told_once(
+    fatal: type[BaseException], caplog: pytest.LogCaptureFixture
+) -> None:
     @in_virtual_time
     async def scenario() -> None:
         world = World()
@@ -567,6 +570,9 @@ def test_what_is_no_exception_ends_the_process(fatal: type[BaseException]) -> No
         scenario()
     assert raised.type is fatal
     assert str(raised.value) == "enough"
+    raised.value.__traceback__ = None
+    gc.collect()
+    assert not [record for record in caplog.records if record.name == "asyncio"]
 
 
 @in_virtual_time
