@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
-from suite.api import JSON, config_map
+from suite.api import APPLY, JSON, MERGE, config_map
+
+STRATEGIC = "application/strategic-merge-patch+json"
 
 if TYPE_CHECKING:
     from suite.api import Api
@@ -103,3 +106,68 @@ async def test_a_table_has_the_columns_of_its_kind(api: Api) -> None:
     table = await api.send("GET", api.config_maps, accept="application/json;as=Table;g=meta.k8s.io;v=v1")
     assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Data", "Age"]
     assert table["rows"][0]["cells"][:2] == ["a", 2]
+
+
+_DEEP = 20_000
+_JSON_LISTS = '{"apiVersion":"v1","kind":"ConfigMap","data":' + "[" * _DEEP + "]" * _DEEP + "}"
+_JSON_MAPS = '{"a":' * _DEEP + "1" + "}" * _DEEP
+_YAML_MAPS = "{a: " * _DEEP + "1" + "}" * _DEEP
+_CREATED = "the object provided is unrecognized (must be of type ConfigMap): "
+_JSON_CREATED = f"{_CREATED}couldn't get version/kind; json parse error: "
+
+
+@pytest.mark.parametrize(
+    ("method", "kind", "body", "message"),
+    [
+        (
+            "POST",
+            "application/json",
+            _JSON_LISTS,
+            _JSON_CREATED + """invalid character '[' exceeded max depth ({"apiVersion":"v1","kind":"Con ...)""",
+        ),
+        (
+            "POST",
+            "application/json",
+            _JSON_MAPS,
+            _JSON_CREATED + """invalid character '{' exceeded max depth ({"a":{"a":{"a":{"a":{"a":{"a": ...)""",
+        ),
+        ("POST", "application/yaml", "[" * _DEEP, f"{_CREATED}yaml: exceeded max depth of N ({'5b' * 30} ...)"),
+        ("POST", "application/yaml", "- " * _DEEP, f"{_CREATED}yaml: exceeded max depth of N ({'2d20' * 15} ...)"),
+        (
+            "POST",
+            "application/yaml",
+            _YAML_MAPS,
+            _CREATED + "yaml: exceeded max depth of N ({a: {a: {a: {a: {a: {a: {a: {a ...)",
+        ),
+        (
+            "PATCH",
+            APPLY,
+            _YAML_MAPS,
+            "error decoding YAML: error converting YAML to JSON: yaml: exceeded max depth of N",
+        ),
+        (
+            "PATCH",
+            APPLY,
+            _JSON_MAPS,
+            "error decoding YAML: error converting YAML to JSON: yaml: exceeded max depth of N",
+        ),
+        ("PATCH", MERGE, _JSON_MAPS, "error decoding patch: invalid character '{' exceeded max depth"),
+        ("PATCH", JSON, f"[{_JSON_MAPS}]", "error decoding patch: invalid character '{' exceeded max depth"),
+        ("PATCH", STRATEGIC, _JSON_MAPS, "invalid character '{' exceeded max depth"),
+        (
+            "DELETE",
+            "application/json",
+            _JSON_MAPS,
+            "couldn't get version/kind; json parse error: invalid character '{' exceeded max depth",
+        ),
+        ("DELETE", "application/yaml", _YAML_MAPS, "yaml: exceeded max depth of N"),
+    ],
+    ids=lambda value: value if len(str(value)) < 40 else "",
+)
+async def test_a_body_nested_too_deep_is_refused(api: Api, method: str, kind: str, body: str, message: str) -> None:
+    await api.create(api.config_maps, config_map("a"))
+    path = api.config_maps if method == "POST" else f"{api.config_maps}/a"
+    query = {"fieldManager": "m"} if kind == APPLY else {}
+    reply = await api.send(method, path, body.encode(), kind=kind, **query)
+    assert reply.refusal == (400, "BadRequest")
+    assert re.sub(r"depth of \d+", "depth of N", reply["message"]) == message

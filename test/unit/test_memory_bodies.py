@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+import yaml
 
 from disvc.testing.memory.json_reading import read_json
+from disvc.testing.memory.nesting import DEEPEST
 from disvc.testing.memory.yaml_reading import read_yaml
 
 
@@ -64,3 +66,20 @@ def test_json_is_yaml_with_its_own_escapes() -> None:
 
 def test_json_that_says_a_key_twice_is_told_of_as_yaml() -> None:
     assert read_yaml(b'{"a": 1,\n "a": 2}') == ({"a": 2}, ['line 2: key "a" already set in map'])
+
+
+_DEEPEST_JSON = b'{"a":' * DEEPEST + b'"' + rb"[\"{" * DEEPEST + b'"' + b"}" * DEEPEST
+
+
+def test_json_may_be_nested_so_deep_and_no_deeper_whatever_its_texts_hold() -> None:
+    read_json(_DEEPEST_JSON)
+    read_json(b"[" + b'{"a":[]},' * DEEPEST + b"[]]")
+    with pytest.raises(ValueError, match=r"^invalid character '\{' exceeded max depth$"):
+        read_json(b"[" + _DEEPEST_JSON + b"]")
+
+
+def test_yaml_may_be_nested_so_deep_and_no_deeper() -> None:
+    read_yaml(b"- " * DEEPEST + b"1")
+    read_yaml(b"- a: {b: c}\n" * DEEPEST)
+    with pytest.raises(yaml.YAMLError, match=f"^yaml: exceeded max depth of {DEEPEST}$"):
+        read_yaml(b"- " * DEEPEST + b"a: 1")

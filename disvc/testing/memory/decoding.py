@@ -28,13 +28,14 @@ __all__ = [
     "read_body",
     "read_object",
     "read_value",
+    "why_unreadable",
 ]
 
 APPLY_PATCH: Final = "application/apply-patch+yaml"
 PROTOBUF: Final = "application/vnd.kubernetes.protobuf"
 _SUPPORTED: Final = (JSON, YAML, PROTOBUF)
 _SHOWN: Final = 30
-"""Characters of a body that are shown once more."""
+"""Bytes of a body that are shown once more."""
 
 
 def media_type(call: Call) -> str:
@@ -60,7 +61,7 @@ def read_value(call: Call) -> Value:
     """Return the body, an object of whatever kind. Raises `Refused` (400, 415)."""
     try:
         value, _ = read_body(call)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
+    except (ValueError, yaml.YAMLError) as error:
         raise errors.bad_request(str(error)) from error
     if not isinstance(value, dict):
         raise errors.bad_request(f"an object is expected, not {value!r}")
@@ -77,11 +78,17 @@ def read_object(call: Call, validation: str) -> Value:
     try:
         value, twice = read_body(call)
         check_type_meta(value)
-    except (ValueError, RecursionError, yaml.YAMLError) as error:
-        raise errors.bad_request(f"{unrecognized}: couldn't get version/kind; json parse error: {error}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        shown = _shown(call.request.body)
+        raise errors.bad_request(f"{unrecognized}: {why_unreadable(error)} ({shown})") from error
     if value is None and resource.is_custom:
         raise errors.bad_request(f"{unrecognized}: Object 'Kind' is missing in 'null' (6e756c6c)")
     return known(call, value or {}, validation, twice)
+
+
+def why_unreadable(error: Exception) -> str:
+    """Return what is said of a body that is neither an object in JSON nor YAML."""
+    return str(error) if isinstance(error, yaml.YAMLError) else f"couldn't get version/kind; json parse error: {error}"
 
 
 def check_type_meta(value: object) -> None:
@@ -119,16 +126,22 @@ def _check_custom_version(resource: ResourceType, given: Value, version: str) ->
     """Raise `Refused` (400) where a custom object does not say its kind, or says another version."""
     if not given.get("kind"):
         text = json.dumps(given, separators=(",", ":"))
-        shown = text if len(text) <= _SHOWN else f"{text[:_SHOWN]} ..."
         raise errors.bad_request(
             f"the object provided is unrecognized (must be of type {resource.kind}): "
-            f"Object 'Kind' is missing in '{text}' ({shown})"
+            f"Object 'Kind' is missing in '{text}' ({_shown(text.encode())})"
         )
     if version != resource.api_version:
         expected = resource.api_version
         raise errors.bad_request(
             f"the API version in the data ({version}) does not match the expected API version ({expected})"
         )
+
+
+def _shown(body: bytes) -> str:
+    """Return how a body is shown: its beginning, in hexadecimal where it is no object in JSON."""
+    start = body[:_SHOWN]
+    text = start.decode(errors="replace") if body.startswith(b"{") else start.hex()
+    return f"{text} ..." if len(body) > _SHOWN else text
 
 
 def check_namespace(call: Call, obj: Value) -> None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+import yaml
+
 from disvc.runtime.timestamps import metav1_time
 from disvc.testing.memory import containers, decoding, errors
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
@@ -155,8 +157,8 @@ def _options(call: Call) -> DeleteOptions:
         given, _ = decoding.read_body(call)
         if not isinstance(given, dict | None):
             raise ValueError(f"json: an object is expected, not {given!r}")
-    except (ValueError, RecursionError) as error:
-        raise errors.bad_request(f"couldn't get version/kind; json parse error: {error}") from error
+    except (ValueError, yaml.YAMLError) as error:
+        raise errors.bad_request(decoding.why_unreadable(error)) from error
     given = given or {}
     kind, version = given.get("kind", _KIND), given.get("apiVersion", "meta.k8s.io/v1")
     if kind != _KIND:

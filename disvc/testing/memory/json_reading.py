@@ -8,21 +8,24 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
+from disvc.testing.memory.nesting import check_json
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["duplicates", "read_json"]
+__all__ = ["read_json"]
 
 _KEY_END: Final = re.compile(rb'"\s*:')
 
 
 def read_json(body: bytes) -> tuple[Any, list[str]]:
     """Return what JSON says, and the paths of the fields that it says twice. Raises `ValueError`."""
+    check_json(body)
     value = msgspec.json.decode(body)
-    return value, duplicates(body, value)
+    return value, _twice(body, value)
 
 
-def duplicates(body: bytes, value: Any) -> list[str]:
+def _twice(body: bytes, value: Any) -> list[str]:
     """Return the paths of the fields that JSON says twice, given what it decodes to.
 
     Every key in the text ends in a quote and a colon. Where there are no more of these than keys in the value, which

@@ -9,13 +9,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
-import msgspec
 import yaml
 
 from disvc.testing.memory import causes, decoding, errors
 from disvc.testing.memory.builtin.scale import SCALE
 from disvc.testing.memory.go_text import json_text
-from disvc.testing.memory.json_reading import duplicates
+from disvc.testing.memory.json_reading import read_json
 from disvc.testing.memory.numbers import as_go_writes
 from disvc.testing.memory.patch import json_patch, merge_patch, strategic_merge, unknown_fields
 from disvc.testing.memory.store import copied
@@ -67,17 +66,17 @@ def patch_change(call: Call, options: WriteOptions, manager: FieldManager, now: 
 
 def _read(call: Call, options: WriteOptions, kind: str) -> tuple[Any, list[str]]:
     """Return the patch, and the mistakes in it that strict decoding tells of."""
-    body = call.request.body
     try:
-        patch = msgspec.json.decode(body)
-    except (ValueError, RecursionError) as error:
+        patch, twice = read_json(call.request.body)
+    except ValueError as error:
         if kind == _MERGE_PATCH and options.validation == "Ignore":
             raise errors.bad_request("Invalid JSON Patch") from error
-        raise errors.bad_request(f"error decoding patch: {error}") from error
+        prefix = "" if kind == _STRATEGIC_PATCH else "error decoding patch: "
+        raise errors.bad_request(f"{prefix}{error}") from error
     if options.validation == "Ignore":
         return patch, []
     prefix = "json patch " if kind == _JSON_PATCH else ""
-    mistakes = [f'{prefix}duplicate field "{path}"' for path in duplicates(body, patch)]
+    mistakes = [f'{prefix}duplicate field "{path}"' for path in twice]
     return patch, mistakes + (unknown_fields(patch) if kind == _JSON_PATCH else [])
 
 
@@ -114,7 +113,7 @@ def _apply(call: Call, options: WriteOptions, manager: FieldManager, now: Callab
         try:
             applied, twice = read_yaml(call.request.body)
         except (yaml.YAMLError, ValueError) as error:
-            raise errors.bad_request(f"error decoding YAML: {error}") from error
+            raise errors.bad_request(f"error decoding YAML: error converting YAML to JSON: {error}") from error
         if not isinstance(applied, dict | None):
             raise errors.bad_request("error decoding YAML: the configuration is no object")
         mistakes = "error converting YAML to JSON: yaml: unmarshal errors:" + "".join(f"\n  {each}" for each in twice)

@@ -12,6 +12,7 @@ from typing import Any, Final
 import yaml
 
 from disvc.testing.memory.json_reading import read_json
+from disvc.testing.memory.nesting import check_yaml
 
 __all__ = ["read_yaml"]
 
@@ -54,6 +55,7 @@ def read_yaml(body: bytes) -> tuple[Any, list[str]]:
         value = twice = None
     if twice == []:
         return value, []
+    check_yaml(body, _Loader)
     loader = _Loader(body)
     try:
         value = loader.get_single_data()
