@@ -73,6 +73,23 @@ lastTimestamp: "2026-01-02T03:04:05Z"
 count: 1
 source: {{component: test}}
 """
+NODE = """
+apiVersion: v1
+kind: Node
+metadata: {name: kubectl-session}
+status:
+  addresses: [{type: Hostname, address: 127.0.0.1}]
+  daemonEndpoints: {kubeletEndpoint: {Port: 1}}
+"""
+POD = """
+apiVersion: v1
+kind: Pod
+metadata: {name: pending, labels: {app: pod}}
+spec:
+  initContainers: [{name: loader, image: loader}]
+  containers: [{name: server, image: server}, {name: sidecar, image: sidecar}]
+"""
+BOUND = POD.replace("pending", "bound").replace("spec:", "spec:\n  nodeName: kubectl-session")
 SHARED = CONFIG.replace("settings", "shared")
 NEWER = DEPLOYMENT.replace("nginx:1", "nginx:2")
 MISSPELT = CONFIG.replace("data:", "dta:")
@@ -265,6 +282,22 @@ STEPS = [
     Step("get disvc --sort-by=.metadata.name"),
     Step("delete disvc --all"),
     Step("wait --for=delete disvc/iris-rolling --timeout=5s"),
+    # logs, of what no kubelet runs
+    Step("create -f -", NODE + "---" + POD + "---" + BOUND),
+    Step("logs none"),
+    Step("logs pending"),
+    Step("logs pending -c none"),
+    Step("logs pending -c loader -f --previous"),
+    Step("logs pending --as=bob"),
+    Step("logs bound"),
+    Step("logs bound -c sidecar --tail=1 --since=1m --timestamps"),
+    Step("logs -l app=pod --all-containers"),
+    Step("logs --limit-bytes=-1 bound"),
+    Step("get --raw /api/v1/namespaces/kubectl-session/pods/pending/log"),
+    Step("get --raw /api/v1/namespaces/kubectl-session/pods/pending/log?container=loader&sinceTime=x"),
+    Step("delete node kubectl-session"),
+    Step("logs bound"),
+    Step("delete pods --all --force"),
     # delete
     Step("delete deployment web --cascade=background --dry-run=server"),
     Step("delete deployment web --cascade=background"),

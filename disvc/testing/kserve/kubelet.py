@@ -20,6 +20,7 @@ from disvc.runtime.timestamps import metav1_time, micro_time
 from disvc.testing.controllers.kinds import PODS
 from disvc.testing.kserve.pod_status import pod_status
 from disvc.testing.kserve.resources import ISVC_LABEL
+from disvc.testing.shared_port import LOOPBACK
 
 if TYPE_CHECKING:
     from disvc.runtime import Client, Manager, Object, Request
@@ -36,13 +37,18 @@ _HOST_IP: Final = "10.0.0.1"
 
 
 class Node:
-    """The Node object and its lease; as a manager's runnable it renews the lease."""
+    """The Node object and its lease; as a manager's runnable it renews the lease.
+
+    `logs_port` is the port of this machine where logs of its pods are served. Without one the node tells no address,
+    so that an API server that is asked for a log has none to go to, and says so.
+    """
 
     needs_leader_election = False
 
-    def __init__(self, client: Client, name: str) -> None:
+    def __init__(self, client: Client, name: str, *, logs_port: int | None = None) -> None:
         self._client = client
         self.name = name
+        self._logs_port = logs_port
 
     async def register(self) -> None:
         """Create the node, Ready, with a lease that was just renewed; nothing happens to one that exists."""
@@ -54,10 +60,13 @@ class Node:
         except AlreadyExists:
             await self._renew()
         ready = {"type": "Ready", "status": "True", "reason": "KubeletReady", "message": "simulated by disvc.testing"}
-        status = {
-            "conditions": [ready | {"lastHeartbeatTime": now, "lastTransitionTime": now}],
-            "addresses": [{"type": "InternalIP", "address": _HOST_IP}],
-        }
+        status: Value = {"conditions": [ready | {"lastHeartbeatTime": now, "lastTransitionTime": now}]}
+        if self._logs_port is not None:
+            status["addresses"] = [
+                {"type": "Hostname", "address": LOOPBACK},
+                {"type": "InternalIP", "address": _HOST_IP},
+            ]
+            status["daemonEndpoints"] = {"kubeletEndpoint": {"Port": self._logs_port}}
         await self._client.patch(NODES, self.name, {"status": status}, subresource="status")
 
     async def remove(self) -> None:

@@ -58,6 +58,7 @@ class SimulatedKServe:
         termination_seconds: how long a pod goes on after its deletion began.
         runner: what runs the pods in place of behaviours. Then of behaviours only those count that are KServe's own,
             and `termination_seconds` does not.
+        logs_port: the port of this machine where the logs of such pods are served, as a kubelet does; None: nowhere.
 
     """
 
@@ -74,6 +75,7 @@ class SimulatedKServe:
         progress_deadline_seconds: int = 600,
         termination_seconds: float = 0.0,
         runner: Runner | None = None,
+        logs_port: int | None = None,
     ) -> None:
         self.namespace = namespace
         self._transport = transport
@@ -86,6 +88,7 @@ class SimulatedKServe:
         self._progress_deadline_seconds = progress_deadline_seconds
         self._termination_seconds = termination_seconds
         self._runner = runner
+        self._logs_port = logs_port
         self._certificate = (serving, ca_file)
         self._controller: KServeController | None = None
         self._open = AsyncExitStack()
@@ -94,7 +97,7 @@ class SimulatedKServe:
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             client = Client(self._transport, field_manager="kserve", user_agent="kserve")
-            node = Node(client, f"node-{self.namespace}")
+            node = Node(client, f"node-{self.namespace}", logs_port=self._logs_port)
             await node.register()
             stack.push_async_callback(node.remove)
             self._kubelet = await stack.enter_async_context(self._node(node))

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["DeleteOptions", "ListOptions", "WriteOptions", "manager_problems"]
+__all__ = ["DeleteOptions", "ListOptions", "WriteOptions", "boolean", "integer", "manager_problems"]
 
 _EXACT: Final = "Exact"
 _NOT_OLDER: Final = "NotOlderThan"
 _MANAGER_MAX: Final = 128
+_INT64: Final = range(-(2**63), 2**63)
 _PROPAGATION: Final = ("Foreground", "Background", "Orphan")
 
 
@@ -55,11 +56,11 @@ class ListOptions:
             query.get("fieldSelector", ""),
             query.get("resourceVersion", ""),
             query.get("resourceVersionMatch", ""),
-            _integer(query, "limit") or 0,
+            integer(query, "limit") or 0,
             query.get("continue", ""),
-            _integer(query, "timeoutSeconds") or 0,
-            _boolean(query, "allowWatchBookmarks") or False,
-            _boolean(query, "sendInitialEvents"),
+            integer(query, "timeoutSeconds") or 0,
+            boolean(query, "allowWatchBookmarks") or False,
+            boolean(query, "sendInitialEvents"),
         )
         problems = options._watch_problems() if is_watch else options._list_problems()
         if problems:
@@ -121,7 +122,7 @@ class WriteOptions:
     def read(cls, query: Mapping[str, str], kind: str, *, is_apply: bool = False) -> WriteOptions:
         """Read the options of a request; `kind` is that of the options, e.g. `CreateOptions`. Raises `Refused`."""
         manager, validation, dry_run = (query.get(name, "") for name in ("fieldManager", "fieldValidation", "dryRun"))
-        force = _boolean(query, "force")
+        force = boolean(query, "force")
         found: list[Cause] = []
         if is_apply and not manager:
             found.append(causes.required("fieldManager", "is required for apply patch"))
@@ -179,8 +180,8 @@ class DeleteOptions:
     def of_query(cls, query: Mapping[str, str]) -> DeleteOptions:
         """Read the query parameters. Raises `Refused`."""
         given: Value = {
-            "gracePeriodSeconds": _integer(query, "gracePeriodSeconds"),
-            "orphanDependents": _boolean(query, "orphanDependents"),
+            "gracePeriodSeconds": integer(query, "gracePeriodSeconds"),
+            "orphanDependents": boolean(query, "orphanDependents"),
             "propagationPolicy": query.get("propagationPolicy"),
         }
         if "dryRun" in query:
@@ -204,16 +205,19 @@ def _dry_run_problems(given: Sequence[str]) -> list[Cause]:
     return [causes.not_supported("dryRun", list(given), ("All",))]
 
 
-def _integer(query: Mapping[str, str], name: str) -> int | None:
-    text = query.get(name, "")
-    if not text:
+def integer(query: Mapping[str, str], name: str) -> int | None:
+    """Read a number of 64 bits, None where none is given. Raises `Refused` (400)."""
+    text = query.get(name)
+    if text is None:
         return None
-    if not re.fullmatch(r"[+-]?\d+", text):
+    if not re.fullmatch("[+-]?[0-9]+", text):
         raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": invalid syntax')
+    if int(text) not in _INT64:
+        raise errors.bad_request(f'strconv.ParseInt: parsing "{text}": value out of range')
     return int(text)
 
 
-def _boolean(query: Mapping[str, str], name: str) -> bool | None:
+def boolean(query: Mapping[str, str], name: str) -> bool | None:
     """Read a flag as apimachinery does: whatever is there, but for "false" and "0", is true."""
     text = query.get(name)
     return None if text is None else text.lower() not in ("false", "0")

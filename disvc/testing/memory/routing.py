@@ -69,5 +69,5 @@ def subresources(resource: ResourceType) -> Mapping[str, Set[str]]:
     if resource.storage == NAMESPACES:
         verbs["finalize"] = frozenset({"update"})
     if resource.storage == PODS:
-        verbs |= {"binding": frozenset({"create"}), "eviction": frozenset({"create"})}
+        verbs |= {"binding": frozenset({"create"}), "eviction": frozenset({"create"}), "log": frozenset({"get"})}
     return verbs

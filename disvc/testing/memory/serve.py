@@ -26,6 +26,7 @@ from disvc.testing.memory.authentication import Authenticator, common_name
 from disvc.testing.memory.builtin import TYPES
 from disvc.testing.memory.housekeeping import keep_house
 from disvc.testing.memory.http import HTTPServer
+from disvc.testing.memory.kubelet_client import KubeletClient
 from disvc.testing.memory.requests import User
 from disvc.testing.memory.server import APIServer
 from disvc.testing.shared_port import share_port
@@ -59,7 +60,8 @@ def main(
     controllers: bool,
 ) -> None:
     """Serve an empty cluster."""
-    server = APIServer(Environment(), TYPES, ask=webhook_client.ask)
+    kubelets = KubeletClient()
+    server = APIServer(Environment(), TYPES, ask=webhook_client.ask, fetch=kubelets.fetch)
     authenticator = Authenticator(
         proxy_authority=common_name(requestheader_client_ca_file.read_bytes()),
         proxy_name=requestheader_allowed_names,
@@ -76,7 +78,7 @@ def main(
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     with audit_log_path.open("ab", buffering=0) as file:
         http = HTTPServer(server, authenticator, tls=tls, listener=listener, audit=AuditTrail(file))
-        run(_serve(server, http, with_controllers=controllers))
+        run(_serve(server, kubelets, http, with_controllers=controllers))
 
 
 def _service_account(server: APIServer, namespace: str, name: str) -> Value | None:
@@ -85,10 +87,10 @@ def _service_account(server: APIServer, namespace: str, name: str) -> Value | No
     return found.value if found else None
 
 
-async def _serve(server: APIServer, http: HTTPServer, *, with_controllers: bool) -> None:
+async def _serve(server: APIServer, kubelets: KubeletClient, http: HTTPServer, *, with_controllers: bool) -> None:
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    async with http, asyncio.TaskGroup() as tasks:
+    async with kubelets, http, asyncio.TaskGroup() as tasks:
         if with_controllers:
             manager = Manager(server.transport(_CONTROLLERS), name=_CONTROLLERS.name)
             add_to_manager(manager)

@@ -15,6 +15,7 @@ from disvc.testing.memory.deletion import Deleter
 from disvc.testing.memory.field_managers import FieldManagers
 from disvc.testing.memory.garbage import GarbageCollector
 from disvc.testing.memory.options import WriteOptions
+from disvc.testing.memory.pod_logs import KubeletError, PodLogs
 from disvc.testing.memory.pods import PodSubresources
 from disvc.testing.memory.presentation import Presentation
 from disvc.testing.memory.quotas import QuotaCounter
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 
     from disvc.runtime.environment import Environment
     from disvc.runtime.transport import Stream
+    from disvc.testing.memory.pod_logs import Fetch
     from disvc.testing.memory.resource import ResourceType
     from disvc.testing.memory.webhooks import Ask
 
@@ -47,10 +49,18 @@ class APIServer:
         environment: its clock, randomness and UIDs.
         resources: what it serves from the start.
         ask: what carries reviews to admission webhooks; by default nothing does, and asking one fails.
+        fetch: what carries requests for logs to kubelets; by default nothing does, and asking one fails.
 
     """
 
-    def __init__(self, environment: Environment, resources: Iterable[ResourceType], *, ask: Ask | None = None) -> None:
+    def __init__(
+        self,
+        environment: Environment,
+        resources: Iterable[ResourceType],
+        *,
+        ask: Ask | None = None,
+        fetch: Fetch | None = None,
+    ) -> None:
         self.environment = environment
         self.registry = Registry((*resources, *reviews.TYPES))
         self.store = Store()
@@ -60,6 +70,7 @@ class APIServer:
         self._writer = Writer(self.store, environment, FieldManagers(self.registry), admission)
         self._deleter = Deleter(self.store, environment, admission)
         self._pods = PodSubresources(self.store, self._writer, self._deleter)
+        self._logs = PodLogs(self.store, self.registry, fetch or _fetch_nothing)
         self._custom = CustomResources(self.store, self.registry, environment, self._writer, self._deleter)
         self._quotas = QuotaCounter(self.store, self.registry, self._writer)
         self._garbage = GarbageCollector(self.store, self.registry, self._writer, self._deleter)
@@ -114,6 +125,8 @@ class APIServer:
         if resource.deprecation:
             warnings.append(resource.deprecation)
         call = Call(request, resource, asked.verb, asked.namespace, asked.name, asked.subresource, warnings)
+        if call.subresource == "log":
+            return await self._logs.get(call)
         now = self.environment.clock.now
         presentation = Presentation(request.headers.get("accept", ""), resource, request.query, now)
         answer = await self._dispatch(call)
@@ -160,6 +173,10 @@ class APIServer:
 
 async def _ask_nobody(url: str, trusted: bytes, seconds: float, review: Value) -> NoReturn:
     raise WebhookError(f'failed to call webhook: Post "{url}": this APIServer was made without `ask`')
+
+
+async def _fetch_nothing(url: str) -> NoReturn:
+    raise KubeletError(f'Get "{url}": this APIServer was made without `fetch`')
 
 
 def _attributes(asked: Target, path: str) -> Attributes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import msgspec
 
+from disvc.testing.memory.go_net import dial_failure
 from disvc.testing.memory.webhook_reviews import WebhookError
 
 if TYPE_CHECKING:
@@ -38,11 +39,7 @@ async def ask(url: str, trusted: bytes, seconds: float, review: Value) -> Any:
     except TimeoutError as error:
         raise WebhookError(f"{failed}: context deadline exceeded") from error
     except aiohttp.ClientConnectorError as error:
-        where = f"dial tcp {error.host}:{error.port}"
-        why = (
-            "connect: connection refused" if isinstance(error.os_error, ConnectionRefusedError) else str(error.os_error)
-        )
-        raise WebhookError(f"{failed}: {where}: {why}") from error
+        raise WebhookError(f"{failed}: {dial_failure(error)}") from error
     except (aiohttp.ClientError, OSError) as error:
         raise WebhookError(f"{failed}: {error}") from error
     except ValueError as error:

@@ -19,7 +19,7 @@ from disvc.testing.quantity import amount, canonical
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["SELF_DECODING", "WrongTypeError", "decode_bytes", "decode_quantity"]
+__all__ = ["SELF_DECODING", "WrongTypeError", "decode_bytes", "decode_quantity", "decode_time"]
 
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _SCHEMAS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
@@ -63,7 +63,8 @@ def _corrupt_byte(value: str) -> int:
     return bad.start()
 
 
-def _time(value: object) -> str:
+def decode_time(value: object) -> str:
+    """Return a metav1.Time in UTC and in whole seconds."""
     return metav1_time(_moment(value, _SECONDS))
 
 
@@ -114,7 +115,7 @@ def _anything(value: object) -> object:
 
 
 SELF_DECODING: Final[Mapping[str, Callable[[Any], object]]] = {
-    f"{_META}.Time": _time,
+    f"{_META}.Time": decode_time,
     f"{_META}.MicroTime": _micro_time,
     f"{_META}.FieldsV1": _anything,
     "io.k8s.apimachinery.pkg.api.resource.Quantity": decode_quantity,
