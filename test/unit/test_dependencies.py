@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
 import sys
 import tomllib
 from importlib.metadata import packages_distributions
@@ -60,3 +61,10 @@ def test_what_a_package_imports_is_declared(package: str, distributions: Mapping
         if not declared & {normalised(distribution) for distribution in distributions[name]}
     }
     assert not missing
+
+
+def test_who_runs_the_in_memory_server_in_another_process_does_not_import_it() -> None:
+    program = "import sys; import disvc.testing.memory.controlplane; print(*sys.modules)"
+    modules = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True).stdout.split()
+    assert "disvc.testing.memory.controlplane" in modules
+    assert not {"disvc.testing.memory.server", "disvc.runtime", "aiohttp", "google.protobuf"} & set(modules)

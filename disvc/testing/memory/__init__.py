@@ -27,6 +27,19 @@ A request from top to bottom:
     garbage                when it suits: what nobody owns goes; `housekeeping` is when in a process
 """
 
-from disvc.testing.memory.server import APIServer
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from disvc.testing.memory.server import APIServer
+else:
+
+    def __getattr__(name: str) -> object:
+        """Import the server when it is asked for: `controlplane`, which runs one elsewhere, has no use for it here."""
+        if name != "APIServer":
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from disvc.testing.memory.server import APIServer
+
+        return APIServer
+
 
 __all__ = ["APIServer"]

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from disvc.testing.memory.http import COMPACT_PATH
+from disvc.testing.memory.compaction import COMPACT_PATH
 from disvc.testing.plane import Plane
 
 __all__ = ["MemoryControlPlane"]

@@ -19,6 +19,7 @@ from disvc.runtime.transport import Answer
 from disvc.testing.memory.answers import refusal
 from disvc.testing.memory.authentication import Certificate, impersonated
 from disvc.testing.memory.authorization import ANONYMOUS, Attributes
+from disvc.testing.memory.compaction import COMPACT_PATH
 from disvc.testing.memory.errors import Refused
 from disvc.testing.memory.negotiation import JSON
 from disvc.testing.memory.presentation import indents
@@ -35,10 +36,7 @@ if TYPE_CHECKING:
     from disvc.testing.memory.requests import User
     from disvc.testing.memory.server import APIServer
 
-__all__ = ["COMPACT_PATH", "HTTPServer"]
-
-COMPACT_PATH: Final = "/disvc.testing/compact"
-"""A POST here forgets all but the current state, and answers with its revision; a kube-apiserver has no such path."""
+__all__ = ["HTTPServer"]
 
 _LARGEST_BODY: Final = 3 * 1024 * 1024
 _LONGEST_LINE: Final = 64 * 1024
