@@ -36,10 +36,10 @@ def main(*, keep: bool, http_port: int | None, https_port: int | None) -> None:
 
 
 def _run(*, keep: bool, http_port: int | None, https_port: int | None) -> bool:
-    from disvc.local.extra import MissingExtra, require
+    from disvc.testing.extra import MissingExtra, require
 
     try:
-        require()
+        require("local", "A cluster on this machine")
     except MissingExtra as error:
         print(error, file=sys.stderr)
         return False

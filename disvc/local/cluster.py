@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from disvc.api.crd import crd
-from disvc.local.extra import require
 from disvc.local.host import Host
 from disvc.local.ingress import EnvoyError, LocalIngress
 from disvc.local.ingress.ports import ADDRESS, choose
@@ -26,6 +25,7 @@ from disvc.local.runner import ProcessRunner
 from disvc.runtime import Client, Manager, connect
 from disvc.testing.controllers import add_to_manager
 from disvc.testing.crds import install as install_crd
+from disvc.testing.extra import require
 from disvc.testing.kserve import SimulatedKServe
 from disvc.testing.kserve import install as install_kserve
 from disvc.testing.memory.controlplane import MemoryControlPlane
@@ -98,7 +98,7 @@ async def local_cluster(
     Raises `MissingExtra` where packages are absent, `PortInUse` for a port that was asked for, and what its parts do.
 
     """
-    require()
+    require("local", "A cluster on this machine")
     choose(ADDRESS, http_port, https_port)  # what cannot work is said before anything is started
     async with AsyncExitStack() as stack:
         plane = await stack.enter_async_context(MemoryControlPlane())

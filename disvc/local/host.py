@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from disvc.local.addresses import Addresses
 from disvc.local.containers import PROGRAMS
-from disvc.local.extra import require
 from disvc.local.processes import Processes
 from disvc.local.restarts import CrashLoop
+from disvc.testing.extra import require
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
@@ -38,7 +38,7 @@ class Host:
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def __aenter__(self) -> Self:
-        require()
+        require("local", "A cluster on this machine")
         await self.processes.__aenter__()
         return self
 

@@ -9,33 +9,34 @@ Nothing is imported, built or started before a test asks for one of the fixtures
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack, ExitStack, nullcontext
+from contextlib import ExitStack, nullcontext
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import pytest_asyncio
+
+from disvc.testing.extra import require
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from collections.abc import Awaitable, Callable, Iterator
 
     from disvc.testing.controlplane import ControlPlane
-    from disvc.testing.kserve import SimulatedKServe
     from disvc.testing.memory import APIServer
     from disvc.testing.memory.controlplane import MemoryControlPlane
 
 __all__ = [
     "control_plane",
     "control_plane_with_controllers",
-    "kserve",
     "kserve_namespace",
     "make_control_plane",
-    "make_kserve",
     "memory_control_plane",
     "memory_server",
     "namespace",
 ]
 
+pytest_plugins = ["disvc.testing.kserve_fixtures"] if find_spec("pytest_asyncio") else []
 
+_PURPOSE = "A control plane for tests"
 _KINDS = ("envtest", "memory")
 _SHARED = ("control_plane", "control_plane_with_controllers")
 
@@ -74,6 +75,7 @@ def control_plane(request: pytest.FixtureRequest) -> Iterator[ControlPlane | Mem
 @pytest.fixture(scope="session")
 def memory_control_plane() -> Iterator[MemoryControlPlane]:
     """Share an in-memory control plane among the tests of this session, as `control_plane` is shared; see there."""
+    require("testing", _PURPOSE)
     from disvc.testing.memory.controlplane import MemoryControlPlane
 
     with MemoryControlPlane() as plane:
@@ -115,42 +117,6 @@ def kserve_namespace(control_plane_with_controllers: ControlPlane) -> Iterator[s
     delete_namespace(admin, name)
 
 
-@pytest_asyncio.fixture
-async def make_kserve(
-    control_plane_with_controllers: ControlPlane, kserve_namespace: str
-) -> AsyncIterator[Callable[..., Awaitable[SimulatedKServe]]]:
-    """Give a test a simulated KServe of its own making.
-
-    `await make_kserve(**options)`, once, returns one that runs for `kserve_namespace`; the options are
-    SimulatedKServe's. It is stopped after the test.
-    """
-    from disvc.runtime import connect
-    from disvc.testing.kserve import SimulatedKServe
-
-    plane = control_plane_with_controllers
-    async with AsyncExitStack() as stack:
-
-        async def make(**options: Any) -> SimulatedKServe:
-            transport = await stack.enter_async_context(connect(plane.admin.kubeconfig))
-            kserve = SimulatedKServe(
-                transport, kserve_namespace, serving=plane.serving, ca_file=plane.ca_file, **options
-            )
-            return await stack.enter_async_context(kserve)
-
-        yield make
-
-
-@pytest_asyncio.fixture
-async def kserve(make_kserve: Callable[..., Awaitable[SimulatedKServe]]) -> SimulatedKServe:
-    """Give a test a simulated KServe with a kubelet that runs for `kserve_namespace`.
-
-    Every ISVC of the namespace becomes ready at once, until the test says otherwise by `kserve.behave`. An operator
-    under test runs against `control_plane_with_controllers`, in `kserve_namespace`. KServe's webhooks are answered by
-    the test's event loop: a test creates and changes ISVCs by coroutines, or in a thread.
-    """
-    return await make_kserve()
-
-
 @pytest.fixture
 def memory_server() -> APIServer:
     """Give a test an in-memory API server of its own, with the built-in kinds; clients get its `transport()`."""
@@ -168,6 +134,7 @@ def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Aw
     `await make_control_plane(**options)` returns a started one; the options are ControlPlane's. All that a
     test made are stopped after it.
     """
+    require("testing", _PURPOSE)
     from disvc.testing.controlplane import ControlPlane
 
     with ExitStack() as planes:
@@ -183,6 +150,7 @@ def make_control_plane(pytestconfig: pytest.Config) -> Iterator[Callable[..., Aw
 
 def _plane(request: pytest.FixtureRequest, **options: Any) -> ControlPlane | MemoryControlPlane:
     """Return a control plane, not started, of the kind that the fixture is asked for."""
+    require("testing", _PURPOSE)
     if getattr(request, "param", "envtest") == "memory":
         from disvc.testing.memory.controlplane import MemoryControlPlane
 

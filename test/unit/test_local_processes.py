@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
-from disvc.local.extra import MissingExtra
-from disvc.local.host import Host
 from disvc.local.processes import Processes, ProcessesError
 
 if TYPE_CHECKING:
@@ -125,10 +123,3 @@ async def test_a_start_that_is_given_up_leaves_no_process(folder: Path) -> None:
         (zygote,) = psutil.Process().children()
         _, left = psutil.wait_procs(zygote.children(), timeout=30)
         assert left == []
-
-
-async def test_without_the_extra_it_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("disvc.local.extra.find_spec", lambda name: None)
-    with pytest.raises(MissingExtra, match=r"kserve.*scikit-learn.*: pip install 'disvc\[local\]'"):
-        async with Host(tmp_path, mirror={}):
-            pass

@@ -29,6 +29,8 @@ A request from top to bottom:
 
 from typing import TYPE_CHECKING
 
+from disvc.testing.extra import require
+
 if TYPE_CHECKING:
     from disvc.testing.memory.server import APIServer
 else:
@@ -37,6 +39,7 @@ else:
         """Import the server when it is asked for: `controlplane`, which runs one elsewhere, has no use for it here."""
         if name != "APIServer":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        require("testing", "The in-memory API server")
         from disvc.testing.memory.server import APIServer
 
         return APIServer
