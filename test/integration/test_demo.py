@@ -24,7 +24,7 @@ from kserve.protocol.grpc import grpc_predict_v2_pb2 as v2
 from disvc.testing.binaries import binary
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
 pytestmark = pytest.mark.alone
 
@@ -182,6 +182,15 @@ async def test_ctrl_c_stops_it_while_it_starts(folder: Path, moment: str) -> Non
         running.process.send_signal(signal.SIGINT)
         assert await running.end() == 130, running.text
     assert "Traceback" not in running.text
+    assert_nothing_is_left(processes, folder)
+
+
+async def test_kill_9_leaves_nothing(folder: Path, until: Callable[..., Awaitable[None]]) -> None:
+    async with demo(folder) as running:
+        await running.until("InferenceService iris-rest-v1-0 is ready")
+        processes = running.processes()
+        running.process.kill()
+        await until(lambda: not list(folder.iterdir()))
     assert_nothing_is_left(processes, folder)
 
 

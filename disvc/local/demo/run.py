@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import tempfile
-from contextlib import AsyncExitStack, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, closing, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import yaml
@@ -22,8 +20,11 @@ from disvc.local.models import train
 from disvc.runtime import Manager, TransportError
 from disvc.runtime.signals import stopped_by_signals
 from disvc.testing.running import running
+from disvc.testing.supervisor import Supervisor
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from disvc.local.cluster import LocalCluster
     from disvc.local.demo.narrator import Narrator
     from disvc.local.models import TrainedModel
@@ -44,10 +45,10 @@ async def run(
     Raises what `local_cluster` does, and `TransportError` where the API server is no longer there to clean up.
     """
     choose(ADDRESS, http_port, https_port)  # before models are trained for nothing
-    with tempfile.TemporaryDirectory(prefix="disvc-models-") as folder:
+    with closing(await asyncio.to_thread(Supervisor)) as keeper:  # of the models' folder, also after a kill -9
         narrator.title("A cluster on this machine")
         narrator.tell("training the models …")
-        training = asyncio.create_task(_train(narrator, Path(folder)))
+        training = asyncio.create_task(_train(narrator, keeper.folder))
         try:
             await _run(narrator, config, training, keep=keep, asked_ports=(http_port, https_port))
         finally:
