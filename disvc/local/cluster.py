@@ -19,6 +19,7 @@ from disvc.api.crd import crd
 from disvc.local.host import Host
 from disvc.local.ingress import EnvoyError, LocalIngress
 from disvc.local.ingress.ports import ADDRESS, choose
+from disvc.local.kubelet import LogServer
 from disvc.local.operator import Operator, OperatorError
 from disvc.local.processes import ProcessesError
 from disvc.local.runner import ProcessRunner
@@ -111,12 +112,15 @@ async def local_cluster(
         controllers = Manager(transport, name="controllers", namespaces=[namespace], grace_seconds=_GRACE_SECONDS)
         add_to_manager(controllers)
         await stack.enter_async_context(running(controllers))
+        runner = ProcessRunner(host, drain_seconds=drain_seconds)
+        logs = await stack.enter_async_context(LogServer(runner, plane.serving))
         kserve = SimulatedKServe(
             transport,
             namespace,
             serving=plane.serving,
             ca_file=plane.ca_file,
-            runner=ProcessRunner(host, drain_seconds=drain_seconds),
+            runner=runner,
+            logs_port=logs.port,
         )
         await stack.enter_async_context(kserve)
         ingress = LocalIngress(transport, namespaces=[namespace], http_port=http_port, https_port=https_port)

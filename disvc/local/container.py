@@ -7,6 +7,7 @@ import signal
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from disvc.local.logs import RunLog, last_words
 from disvc.local.processes import ProcessesError
 from disvc.testing.kserve.behaviour import ContainerState, Running, Terminated, Waiting
 
@@ -30,7 +31,7 @@ class Container:
     """Runs a command until it succeeds (`until_success`) or until cancelled.
 
     Each run has a log of its own in `logs`: 0.log, 1.log, … The end of a run that failed is its termination message,
-    whatever the container's policy says, as nothing serves logs here. `changed` is called when anything has.
+    whatever the container's policy says, as people look at the pod first. `changed` is called when anything has.
     """
 
     def __init__(
@@ -57,6 +58,12 @@ class Container:
         self._changed = changed
         self._probe = probe
         self._process: Process | None = None
+        self._log: RunLog | None = None
+        self._last_log: RunLog | None = None
+
+    def log(self, *, previous: bool) -> RunLog | None:
+        """Return the log of the run that its state is of, or of the one before; None where that has not run."""
+        return self._last_log if previous or isinstance(self.state, Waiting) else self._log
 
     async def run(self, *, until_success: bool) -> None:
         """Run it, again and again."""
@@ -69,7 +76,7 @@ class Container:
             assert ended.started_at is not None
             assert ended.finished_at is not None
             delay = self._crash_loop.delay((ended.finished_at - ended.started_at).total_seconds())
-            self.last = ended
+            self.last, self._last_log = ended, self._log
             if delay:
                 self._show(Waiting("CrashLoopBackOff", f"back-off {delay:g}s restarting failed container"))
                 await asyncio.sleep(delay)
@@ -86,16 +93,20 @@ class Container:
         except TimeoutError:
             self._process.signal(signal.SIGKILL)
             await self._process.wait()
+        if self._log is not None:
+            self._log.ended.set()
 
     async def _run_once(self) -> Terminated:
         started_at = datetime.now(UTC)
-        log = self._logs / f"{self.restarts}.log"
+        log = RunLog(self._logs / f"{self.restarts}.log")
         try:
             self._process = await self._processes.start(
-                self._command.module, self._command.args, environment=self._command.environment, log=log
+                self._command.module, self._command.args, environment=self._command.environment, log=log.path
             )
         except ProcessesError as error:
+            self._log = None
             return Terminated("StartError", _START_ERROR, str(error), started_at, datetime.now(UTC))
+        self._log = log
         self._show(Running(f"process://{self._process.pid}"))
         probing = asyncio.create_task(self._probe.watch(self._tell_ready)) if self._probe else None
         try:
@@ -103,7 +114,8 @@ class Container:
         finally:
             if probing is not None:
                 probing.cancel()
-        return _ended(code, log, started_at)
+        log.ended.set()
+        return _ended(code, log.path, started_at)
 
     def _tell_ready(self, ready: bool) -> None:
         self.ready = ready
@@ -118,13 +130,5 @@ def _ended(code: int, log: Path, started_at: datetime) -> Terminated:
     """Return how a run ended; one that a signal killed has the exit code that a shell gives it."""
     exit_code = code if code >= 0 else _KILLED - code
     reason = "Completed" if exit_code == 0 else "Error"
-    message = "" if exit_code == 0 else tail(log)
+    message = "" if exit_code == 0 else last_words(log, lines=_TAIL_LINES, most_bytes=_TAIL_BYTES)
     return Terminated(reason, exit_code, message, started_at, datetime.now(UTC))
-
-
-def tail(log: Path) -> str:
-    """Return the end of a log, as a kubelet takes it for a termination message."""
-    with log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - _TAIL_BYTES))
-        written = file.read().decode(errors="replace")
-    return "".join(written.splitlines(keepends=True)[-_TAIL_LINES:])

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 
 from disvc.local.container import Container
 from disvc.local.containers import CannotRun, loader_command, program, server_command, server_ports
+from disvc.local.logs import NoLog
 from disvc.local.probe import Probe
-from disvc.testing.kserve.behaviour import Stage, Terminated, Waiting
+from disvc.testing.kserve.behaviour import Running, Stage, Terminated, Waiting
 from disvc.testing.kserve.pod_status import restarts_of
 from disvc.testing.kserve.runner import PodRun
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
     from disvc.local.containers import Command
     from disvc.local.host import Host
+    from disvc.local.logs import RunLog
+    from disvc.testing.kserve.behaviour import ContainerState
     from disvc.testing.kserve.resources import Value
 
 _INITIALIZING: Final = Waiting("PodInitializing")
@@ -33,6 +36,9 @@ class Pod:
         metadata, spec = pod["metadata"], pod["spec"]
         self.uid: str = metadata["uid"]
         self.has_ended = False
+        self._name = metadata["name"]
+        self._names = [each["name"] for field in ("initContainers", "containers") for each in spec.get(field) or ()]
+        """Of its containers; the server's is the last."""
         self._host = host
         self._changed = changed
         self._restarts = restarts_of(pod)
@@ -52,7 +58,7 @@ class Pod:
             self._prepare(spec)
         except CannotRun as refusal:
             self._refusal = Waiting(refusal.reason, str(refusal))
-        self._life = host.spawn(self._live(), f"pod {metadata['name']}")
+        self._life = host.spawn(self._live(), f"pod {self._name}")
         self._ending: asyncio.Task[None] | None = None
 
     @property
@@ -62,6 +68,22 @@ class Pod:
         for container in self._inits[: self._initialized]:
             before[container.name] = before.get(container.name, 0) + container.restarts
         return PodRun(self._stage(), self._sandbox.ip, before, self._sandbox.annotations)
+
+    def log(self, container: str, *, previous: bool) -> RunLog:
+        """Return the log of a container's run, or of the one before.
+
+        Raises `NoLog`, as a kubelet words it (validateContainerLogStatus).
+        """
+        which = f'container "{container}" in pod "{self._name}"'
+        if container not in self._names:
+            raise NoLog(f'container "{container}" not found in pod "{self._name}"', 404)
+        for each in self._containers():
+            if each.name == container and (log := each.log(previous=previous)):
+                return log
+        if previous:
+            raise NoLog(f"previous terminated {which} not found")
+        stage = self._stage()
+        raise NoLog(f"{which} is {_without_log(stage.server if container == self._names[-1] else stage.init)}")
 
     def end(self, grace_seconds: float, drain_seconds: float) -> None:
         """Begin its end, if it has not begun: after the drain time SIGTERM, and when its grace is over SIGKILL."""
@@ -95,6 +117,9 @@ class Pod:
         logs, loop = self._folder / name, self._host.crash_loop()
         return Container(name, command, self._host.processes, logs, restarts=loop, changed=self._changed, probe=probe)
 
+    def _containers(self) -> list[Container]:
+        return [*self._inits, *([self._server] if self._server else ())]
+
     def _stage(self) -> Stage:
         if self._refusal is not None or self._server is None:
             return Stage(self._refusal or _INITIALIZING)
@@ -119,9 +144,22 @@ class Pod:
         await asyncio.sleep(drain_seconds)
         self._life.cancel()
         await asyncio.wait([self._life])
-        for container in (*self._inits, *([self._server] if self._server else ())):
+        for container in self._containers():
             await container.stop(grace_seconds)
         self._host.addresses.close(self._sandbox)
         await asyncio.to_thread(shutil.rmtree, self._folder / "volumes", ignore_errors=True)
         self.has_ended = True
         self._changed()
+
+
+def _without_log(state: ContainerState) -> str:
+    """Return why a container in a state has no log."""
+    match state:
+        case Waiting("ImagePullBackOff"):
+            return "waiting to start: trying and failing to pull image"
+        case Waiting(reason):
+            return f"waiting to start: {reason}"
+        case Terminated():
+            return "terminated"
+        case Running():  # another one does
+            return f"waiting to start: {_INITIALIZING.reason}"

@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from disvc.local.logs import NoLog
 from disvc.local.pod import Pod
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from disvc.local.host import Host
+    from disvc.local.logs import RunLog
     from disvc.runtime import Key, Object
     from disvc.testing.kserve.resources import Value
     from disvc.testing.kserve.runner import PodRun
@@ -49,6 +51,13 @@ class ProcessRunner:
             return 0.0
         known.end(pod.metadata.deletion_grace_period_seconds or 0, self._drain_seconds)
         return math.inf  # `changed` tells of it
+
+    def log(self, pod: Key, container: str, *, previous: bool) -> RunLog:
+        """Return the log of a container's run, or of the one before. Raises `NoLog`."""
+        known = self._pods.get(pod)
+        if known is None:
+            raise NoLog(f'pod "{pod.name}" does not exist', 404)
+        return known.log(container, previous=previous)
 
     def forget(self, pod: Key) -> None:
         """Kill what runs of a pod that is gone."""

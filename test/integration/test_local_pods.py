@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -18,10 +20,13 @@ from kserve.protocol.grpc.grpc_predict_v2_pb2_grpc import GRPCInferenceServiceSt
 
 from disvc.local.addresses import loopback
 from disvc.local.host import Host
+from disvc.local.kubelet import LogServer
 from disvc.local.models import BROKEN, EXAMPLE_ROWS, IRIS, IRIS_2, TrainedModel, train
 from disvc.local.runner import ProcessRunner
 from disvc.runtime import Resource
+from disvc.testing.binaries import binary
 from disvc.testing.kserve import INFERENCE_SERVICES
+from disvc.testing.kubectl import KubectlError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
@@ -30,9 +35,11 @@ if TYPE_CHECKING:
     from conftest import ISVCs, Until
 
     from disvc.local.addresses import Address
+    from disvc.testing.controlplane import ControlPlane
     from disvc.testing.kserve import SimulatedKServe
 
     Value = dict[str, Any]
+    Kubectl = Callable[..., Awaitable[str]]
     MakeKServe = Callable[..., Awaitable[SimulatedKServe]]
 
 pytestmark = pytest.mark.alone
@@ -56,10 +63,20 @@ async def host(tmp_path: Path, trained: list[TrainedModel]) -> AsyncIterator[Hos
 
 
 @pytest.fixture
-async def pods(host: Host, make_kserve: MakeKServe, isvcs: ISVCs) -> ISVCs:
+async def pods(
+    host: Host, make_kserve: MakeKServe, isvcs: ISVCs, control_plane_with_controllers: ControlPlane
+) -> AsyncIterator[ISVCs]:
     """The ISVCs of a namespace whose pods are processes."""
-    await make_kserve(runner=ProcessRunner(host, drain_seconds=0.5))
-    return isvcs
+    runner = ProcessRunner(host, drain_seconds=0.5)
+    async with LogServer(runner, control_plane_with_controllers.serving) as logs:
+        await make_kserve(runner=runner, logs_port=logs.port)
+        yield isvcs
+
+
+@pytest.fixture
+def kubectl(control_plane_with_controllers: ControlPlane, kserve_namespace: str) -> Kubectl:
+    """`await kubectl("logs", …)`: what it prints, in the namespace of the pods."""
+    return partial(control_plane_with_controllers.kubectl, f"--namespace={kserve_namespace}")
 
 
 def scikit_learns(trained: list[TrainedModel], uri: str) -> list[int]:
@@ -125,6 +142,12 @@ def server(pod: Value) -> Value:
 def waits_for(pod: Value) -> str:
     """Return why a pod's server does not run, "" where it does."""
     return str(server(pod).get("state", {}).get("waiting", {}).get("reason", ""))
+
+
+def initializes(pod: Value) -> bool:
+    """Return whether a pod's storage-initializer has run and failed."""
+    statuses: list[Value] = pod["status"].get("initContainerStatuses") or [{}]
+    return "terminated" in statuses[0].get("lastState", {})
 
 
 def is_ready(pod: Value) -> bool:
@@ -210,3 +233,74 @@ async def test_what_cannot_be_fetched_loaded_or_run_is_told_by_its_pod_and_by_ks
     assert "neither pvc:// nor oci://" in server(volume)["state"]["waiting"]["message"]
     other = await pod_of(pods, "mlserver", lambda pod: waits_for(pod) == "ImagePullBackOff")
     assert "kserve/sklearnserver" in server(other)["state"]["waiting"]["message"]
+
+
+async def test_kubectl_logs_shows_what_a_server_and_its_loader_write(pods: ISVCs, kubectl: Kubectl) -> None:
+    await pods.create("a", predictor=pods.predictor(**model(IRIS)))
+    await pods.until_ready("a")
+    name = (await pod_of(pods, "a"))["metadata"]["name"]
+    whole = await kubectl("logs", "deployment/a-predictor")
+    assert "Registering model: iris" in whole
+    assert whole.endswith("Application startup complete.\n")
+    assert await kubectl("logs", name, "--tail=1") == whole.splitlines(keepends=True)[-1]
+    assert await kubectl("logs", name, "--limit-bytes=9") == whole[:9]
+    assert await kubectl("logs", name, "--since=1h") == whole
+    assert await kubectl("logs", name, "--since-time=2099-01-01T00:00:00Z") == ""
+    times = [line.split()[0] for line in (await kubectl("logs", name, "--timestamps")).splitlines()]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", time) for time in times)
+    assert times == sorted(times)
+    loaded = await kubectl("logs", "-l", f"{ISVC}=a", "-c", "storage-initializer")
+    assert "Model downloaded in" in loaded
+    assert sorted(await kubectl("logs", name, "--all-containers")) == sorted(whole + loaded)
+    with pytest.raises(
+        KubectlError, match=f'previous terminated container "kserve-container" in pod "{name}" not found'
+    ):
+        await kubectl("logs", name, "--previous")
+
+
+async def test_kubectl_logs_of_what_fails_shows_why_also_after_a_restart(pods: ISVCs, kubectl: Kubectl) -> None:
+    await pods.create("broken", predictor=pods.predictor(**model(BROKEN)))
+    await pods.create("nowhere", predictor=pods.predictor(**model("file:///nowhere/to/be/found")))
+    await pods.create("mlserver", predictor=pods.predictor(**model(IRIS, runtime="kserve-mlserver")))
+    broken = await pod_of(pods, "broken", lambda pod: server(pod).get("restartCount", 0) >= 1)
+    previous = await kubectl("logs", broken["metadata"]["name"], "--previous")
+    assert "joblib.load" in previous
+    await pod_of(pods, "broken", lambda pod: waits_for(pod) == "CrashLoopBackOff")
+    assert "joblib.load" in await kubectl("logs", "deployment/broken-predictor", "--follow")
+
+    nowhere = (await pod_of(pods, "nowhere", initializes))["metadata"]["name"]
+    assert "does not exist" in await kubectl("logs", nowhere, "-c", "storage-initializer", "--tail=1")
+    waiting = f'container "kserve-container" in pod "{nowhere}" is waiting to start: PodInitializing'
+    with pytest.raises(KubectlError, match=waiting):
+        await kubectl("logs", nowhere)
+    await pod_of(pods, "mlserver", lambda pod: waits_for(pod) == "ImagePullBackOff")
+    with pytest.raises(KubectlError, match="is waiting to start: trying and failing to pull image"):
+        await kubectl("logs", "deployment/mlserver-predictor")
+
+
+async def test_a_log_is_followed_to_the_last_words_of_its_server(
+    pods: ISVCs, control_plane_with_controllers: ControlPlane
+) -> None:
+    await pods.create("a", predictor=pods.predictor(**model(IRIS)))
+    await pods.until_ready("a")
+    pod = await pod_of(pods, "a")
+    name = pod["metadata"]["name"]
+    kubeconfig = control_plane_with_controllers.admin.kubeconfig
+    following = await asyncio.create_subprocess_exec(
+        binary("kubectl"),
+        *(f"--kubeconfig={kubeconfig}", f"--namespace={pods.namespace}", "logs", name, "--follow", "--tail=1"),
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert following.stdout is not None
+    try:
+        async with asyncio.timeout(60):
+            assert (await following.stdout.readline()).endswith(b"Application startup complete.\n")
+            await by_rest(loopback(pod)[REST_PORT])
+            assert b"predict_ms" in await following.stdout.readline()
+            await pods.client.delete(PODS, name, pods.namespace)
+            assert b"Finished server process" in await following.stdout.read()
+            assert await following.wait() == 0
+    finally:
+        if following.returncode is None:
+            following.kill()
+            await following.wait()

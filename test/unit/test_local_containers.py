@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from disvc.local.addresses import Addresses, loopback
-from disvc.local.container import tail
 from disvc.local.containers import CannotRun, loader_command, program, server_command, server_ports
 from disvc.local.restarts import CrashLoop
 from disvc.testing.shared_port import share_port
@@ -126,11 +125,3 @@ def test_a_crashed_container_is_started_at_once_and_then_ever_later_until_it_has
     loop = CrashLoop(first_seconds=10, most_seconds=50)
     assert [loop.delay(1) for _ in range(5)] == [0, 10, 20, 40, 50]
     assert [loop.delay(101), loop.delay(1)] == [0, 10]
-
-
-def test_a_termination_message_is_the_end_of_the_log(tmp_path: Path) -> None:
-    log = tmp_path / "0.log"
-    log.write_text("".join(f"{number}\n" for number in range(1000)))
-    assert tail(log) == "".join(f"{number}\n" for number in range(920, 1000))
-    log.write_text("x" * 5000)
-    assert tail(log) == "x" * 2048

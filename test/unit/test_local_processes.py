@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import psutil
 import pytest
 
+from disvc.local.logs import last_words
 from disvc.local.processes import Processes, ProcessesError
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ async def run(processes: Processes, folder: Path, *args: str) -> tuple[int, str]
     """Run the program, and return its exit code and what it wrote."""
     log = folder / f"{args[0]}.log"
     process = await processes.start("a_program", args, environment={"GREETING": "hello"}, log=log)
-    return await process.wait(), log.read_text()
+    return await process.wait(), last_words(log, lines=100, most_bytes=10_000)
 
 
 async def test_a_program_is_forked_with_arguments_environment_and_log_and_its_end_is_told(folder: Path) -> None:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlencode
 
-from disvc.testing.memory import causes, errors
-from disvc.testing.memory.builtin.scalars import decode_time
+from disvc.runtime.timestamps import metav1_time
+from disvc.testing.memory import causes, errors, go_time
 from disvc.testing.memory.options import boolean, integer
 
 if TYPE_CHECKING:
@@ -84,7 +84,9 @@ class LogOptions:
 
 def _time(query: Mapping[str, str], name: str) -> str | None:
     text = query.get(name)
+    if not text:
+        return None if text is None else _ZERO_TIME
     try:
-        return text and decode_time(text) if text != "" else _ZERO_TIME
+        return metav1_time(go_time.seconds(text))
     except ValueError as error:
         raise errors.bad_request(str(error)) from error

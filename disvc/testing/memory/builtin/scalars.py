@@ -9,36 +9,20 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from datetime import UTC, datetime
 from decimal import ROUND_CEILING
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime.timestamps import metav1_time, micro_time
+from disvc.testing.memory.go_time import microseconds, seconds
 from disvc.testing.quantity import amount, canonical
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-__all__ = ["SELF_DECODING", "WrongTypeError", "decode_bytes", "decode_quantity", "decode_time"]
+__all__ = ["SELF_DECODING", "WrongTypeError", "decode_bytes", "decode_quantity"]
 
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
 _SCHEMAS: Final = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1"
-_DATE: Final = (
-    ("2006", r"\d{4}"),
-    ("-", "-"),
-    ("01", "0[1-9]|1[0-2]"),
-    ("-", "-"),
-    ("02", "0[1-9]|[12][0-9]|3[01]"),
-    ("T", "T"),
-    ("15", "[01][0-9]|2[0-3]"),
-    (":", ":"),
-    ("04", "[0-5][0-9]"),
-    (":", ":"),
-)
-"""The parts of a layout of Go's package time, and what each may be."""
-_ZONE: Final = ("Z07:00", r"Z|[+-]\d{2}:\d{2}")
-_SECONDS: Final = (*_DATE, ("05", r"[0-5][0-9](?:[.,]\d+)?"), _ZONE)
-_MICROSECONDS: Final = (*_DATE, ("05", "[0-5][0-9]"), (".000000", r"[.,]\d{6}(?!\d)"), _ZONE)
 _QUANTITY: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)[eEinumkKMGTP]*[-+]?\d*")
 _INT32: Final = range(-(2**31), 2**31)
 
@@ -63,29 +47,18 @@ def _corrupt_byte(value: str) -> int:
     return bad.start()
 
 
-def decode_time(value: object) -> str:
-    """Return a metav1.Time in UTC and in whole seconds."""
-    return metav1_time(_moment(value, _SECONDS))
+def _time(value: object) -> str:
+    return metav1_time(seconds(_text(value)))
 
 
 def _micro_time(value: object) -> str:
-    return micro_time(_moment(value, _MICROSECONDS))
+    return micro_time(microseconds(_text(value)))
 
 
-def _moment(value: object, layout: tuple[tuple[str, str], ...]) -> datetime:
+def _text(value: object) -> str:
     if not isinstance(value, str):
         raise WrongTypeError("string")
-    rest, whole = value, "".join(part for part, _ in layout)
-    for part, pattern in layout:
-        if (match := re.match(pattern, rest)) is None:
-            raise ValueError(f'parsing time "{value}" as "{whole}": cannot parse "{rest}" as "{part}"')
-        rest = rest[match.end() :]
-    if rest:
-        raise ValueError(f'parsing time "{value}": extra text: "{rest}"')
-    try:
-        return datetime.fromisoformat(value.replace(",", ".")).astimezone(UTC)
-    except ValueError:
-        raise ValueError(f'parsing time "{value}": day out of range') from None
+    return value
 
 
 def decode_quantity(value: object, *, is_of_resource: bool = False) -> str:
@@ -115,7 +88,7 @@ def _anything(value: object) -> object:
 
 
 SELF_DECODING: Final[Mapping[str, Callable[[Any], object]]] = {
-    f"{_META}.Time": decode_time,
+    f"{_META}.Time": _time,
     f"{_META}.MicroTime": _micro_time,
     f"{_META}.FieldsV1": _anything,
     "io.k8s.apimachinery.pkg.api.resource.Quantity": decode_quantity,
