@@ -5,13 +5,17 @@ It needs Python packages only. It ends with 0 when all that it promises was so; 
 
 from __future__ import annotations
 
-import asyncio
-import signal
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
-import click
+try:
+    import asyncio
+    import signal
+    from pathlib import Path
+    from typing import TYPE_CHECKING, Any
+
+    import click
+except KeyboardInterrupt:
+    sys.exit(130)
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine

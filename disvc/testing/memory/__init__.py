@@ -29,8 +29,6 @@ A request from top to bottom:
 
 from typing import TYPE_CHECKING
 
-from disvc.testing.extra import require
-
 if TYPE_CHECKING:
     from disvc.testing.memory.server import APIServer
 else:
@@ -39,6 +37,8 @@ else:
         """Import the server when it is asked for: `controlplane`, which runs one elsewhere, has no use for it here."""
         if name != "APIServer":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from disvc.testing.extra import require
+
         require("testing", "The in-memory API server")
         from disvc.testing.memory.server import APIServer
 

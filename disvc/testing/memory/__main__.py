@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import sys
 
-from disvc.testing.extra import MissingExtra, require
-
 
 def _main() -> None:
     try:
-        require("testing", "A Kubernetes API server in memory")
+        from disvc.testing.extra import MissingExtra, require
+
+        try:
+            require("testing", "A Kubernetes API server in memory")
+        except MissingExtra as error:
+            sys.exit(str(error))
         from disvc.testing.memory.playground import main
-    except MissingExtra as error:
-        sys.exit(str(error))
+    except KeyboardInterrupt:
+        sys.exit(130)
     main()
 
 
