@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Final
 from disvc.api.crd import crd
 from disvc.local.host import Host
 from disvc.local.ingress import EnvoyError, LocalIngress
-from disvc.local.ingress.ports import ADDRESS, choose
+from disvc.local.ingress.ports import choose
 from disvc.local.kubelet import LogServer
 from disvc.local.operator import Operator, OperatorError
 from disvc.local.processes import ProcessesError
@@ -100,7 +100,7 @@ async def local_cluster(
 
     """
     require("local", "A cluster on this machine")
-    choose(ADDRESS, http_port, https_port)  # what cannot work is said before anything is started
+    choose(http_port, https_port)  # what cannot work is said before anything is started
     async with AsyncExitStack() as stack:
         plane = await stack.enter_async_context(MemoryControlPlane())
         folder = plane.folder / "pods"

@@ -120,8 +120,8 @@ class TestEndpoints:
         assert ready("a", endpoint_slice("a", endpoint("10.244.0.9", "p"))) == []
 
 
-def targets(world: World, host: str, ingress_class: str = "nginx") -> list[tuple[str, bool, object]]:
-    routes = ingress_routes(world, ingress_class).get(host, [])
+def targets(world: World, host: str) -> list[tuple[str, bool, object]]:
+    routes = ingress_routes(world).get(host, [])
     return [(r.path, r.is_exact, r.target.service if isinstance(r.target, Backend) else r.target) for r in routes]
 
 
@@ -152,7 +152,7 @@ class TestIngressRoutes:
     def test_a_port_is_meant_by_name_or_by_number(self) -> None:
         ports = {"name": "http", "port": 80}, {"name": "h2c", "port": 81}
         paths = path("/1", port={"name": "h2c"}), path("/2", port={"number": 81})
-        routes = ingress_routes(World([ingress("x", *paths)], [service("a", *ports)]), "nginx")["x"]
+        routes = ingress_routes(World([ingress("x", *paths)], [service("a", *ports)]))["x"]
         assert [r.target.port for r in routes if isinstance(r.target, Backend)] == [81, 81]
 
     def test_what_a_backend_lacks_is_said(self) -> None:
@@ -181,7 +181,7 @@ class TestIngressRoutes:
         self, annotations: Value, port: Value, protocol: Protocol
     ) -> None:
         world = World([ingress("x", path(), annotations=annotations)], [service("a", {"port": 80, **port})])
-        (route,) = ingress_routes(world, "nginx")["x"]
+        (route,) = ingress_routes(world)["x"]
         assert isinstance(route.target, Backend)
         assert route.target.protocol == protocol
 
@@ -189,7 +189,7 @@ class TestIngressRoutes:
         services = [service("a", sessionAffinity="ClientIP")]
         hashed = {"nginx.ingress.kubernetes.io/upstream-hash-by": "$binary_remote_addr"}
         world = World([ingress("x", path()), ingress("y", path(), annotations=hashed)], services)
-        routes = ingress_routes(world, "nginx")
+        routes = ingress_routes(world)
         found = {host: r.target.by_client for host, (r,) in routes.items() if isinstance(r.target, Backend)}
         assert found == {"x": False, "y": True}
 
@@ -223,7 +223,6 @@ def of(world: World, **hosts: Certificate) -> Configuration:
     return configuration(
         world,
         ports=Ports("127.0.0.1", 8080, 8443),
-        ingress_class="nginx",
         certificates=hosts,
         default_certificate=CERTIFICATE,
         access_log="/dev/null",
@@ -312,15 +311,15 @@ class TestCertificates:
 
     def test_a_host_has_that_of_the_secret(self, made: tuple[Certificate, Certificate]) -> None:
         one = ingress("x", path(), tls=[{"hosts": ["x"], "secretName": "s"}])
-        assert certificates(World([one], secrets=[secret("s", made[0])]), "nginx") == {"x": made[0]}
+        assert certificates(World([one], secrets=[secret("s", made[0])])) == {"x": made[0]}
 
     def test_a_secret_that_is_missing_or_bad_leaves_the_default_one(
         self, made: tuple[Certificate, Certificate]
     ) -> None:
         one = ingress("x", path(), tls=[{"hosts": ["x"], "secretName": "s"}])
-        assert certificates(World([one]), "nginx") == {}
+        assert certificates(World([one])) == {}
         mixed = Certificate(made[0].chain, made[1].key)
-        assert certificates(World([one], secrets=[secret("s", mixed)]), "nginx") == {}
+        assert certificates(World([one], secrets=[secret("s", mixed)])) == {}
 
     @pytest.mark.parametrize(
         ("data", "words"),
@@ -457,13 +456,13 @@ class TestPorts:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             with pytest.raises(PortInUse, match=rf"port {port} of 127.0.0.1 is in use.*another --http-port"):
-                choose("127.0.0.1", port, None)
+                choose(port, None)
             with pytest.raises(PortInUse, match="another --https-port"):
-                choose("127.0.0.1", None, port)
+                choose(None, port)
 
     def test_one_that_was_asked_for_twice_is_refused(self) -> None:
         with pytest.raises(PortInUse, match="port 9443 is asked for twice"):
-            choose("127.0.0.1", 9443, 9443)
+            choose(9443, 9443)
 
     def test_one_that_was_asked_for_is_not_given_to_the_other(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
@@ -471,13 +470,13 @@ class TestPorts:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr("disvc.local.ingress.ports.HTTP_PORT", port)
             patch.setattr("disvc.local.ingress.ports.HTTPS_PORT", port)
-            assert choose("127.0.0.1", port, None).https not in (0, port)
-            assert choose("127.0.0.1", None, port).http not in (0, port)
+            assert choose(port, None).https not in (0, port)
+            assert choose(None, port).http not in (0, port)
 
     def test_one_that_nobody_asked_for_gives_way(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             monkeypatch.setattr("disvc.local.ingress.ports.HTTP_PORT", port)
-            chosen = choose("127.0.0.1", None, None)
+            chosen = choose(None, None)
             assert chosen.http not in (0, port)
-        assert choose("127.0.0.1", None, None).http == port
+        assert choose(None, None).http == port

@@ -15,7 +15,7 @@ from disvc.local.demo.hints import hints
 from disvc.local.demo.news import News
 from disvc.local.demo.stage import Stage
 from disvc.local.demo.story import Story
-from disvc.local.ingress.ports import ADDRESS, choose
+from disvc.local.ingress.ports import choose
 from disvc.local.models import train
 from disvc.runtime import Manager, TransportError
 from disvc.runtime.signals import stopped_by_signals
@@ -44,7 +44,7 @@ async def run(
 
     Raises what `local_cluster` does, and `TransportError` where the API server is no longer there to clean up.
     """
-    choose(ADDRESS, http_port, https_port)  # before models are trained for nothing
+    choose(http_port, https_port)  # before models are trained for nothing
     with closing(await asyncio.to_thread(Supervisor)) as keeper:  # of the models' folder, also after a kill -9
         narrator.title("A cluster on this machine")
         narrator.tell("training the models …")

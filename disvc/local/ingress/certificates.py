@@ -31,14 +31,14 @@ class Certificate:
     key: str
 
 
-def certificates(world: World, ingress_class: str) -> dict[str, Certificate]:
-    """Return the certificate of each host that the Ingresses of a class have a good one for.
+def certificates(world: World) -> dict[str, Certificate]:
+    """Return the certificate of each host that the Ingresses have a good one for.
 
     One that is missing or unusable is left out: the host gets the default one, as from ingress-nginx. The eldest
     Ingress of a host counts.
     """
     found: dict[str, Certificate] = {}
-    for ingress in followed(world, ingress_class):
+    for ingress in followed(world):
         for tls in ingress["spec"].get("tls") or ():
             key = Key(ingress["metadata"]["namespace"], tls.get("secretName") or "")
             secret = world.secret.get(key)

@@ -89,7 +89,6 @@ def configuration(
     world: World,
     *,
     ports: Ports,
-    ingress_class: str,
     certificates: Mapping[str, Certificate],
     default_certificate: Certificate,
     access_log: str,
@@ -98,7 +97,7 @@ def configuration(
 
     `certificates` are those of hosts, for which others get `default_certificate`; `access_log` is the path of a file.
     """
-    hosts = _hosts(world, ingress_class)
+    hosts = _hosts(world)
     backends = {r.target for routes in hosts.values() for r in routes if isinstance(r.target, Backend)}
     listeners = (
         _plain_listener(ports, access_log),
@@ -115,14 +114,14 @@ def configuration(
     )
 
 
-def _hosts(world: World, ingress_class: str) -> dict[str, Sequence[Route]]:
+def _hosts(world: World) -> dict[str, Sequence[Route]]:
     """Return the routes by Envoy's domains; what an Ingress says counts before the name of a Service."""
     hosts: dict[str, Sequence[Route]] = {}
     for name, route in service_addresses(world).items():
         hosts[name] = [route]
         if ":" not in name:
             hosts[f"{name}:*"] = [route]
-    for host, routes in ingress_routes(world, ingress_class).items():
+    for host, routes in ingress_routes(world).items():
         hosts[host] = routes
         if host != ANY_HOST:
             hosts[f"{host}:*"] = routes

@@ -11,7 +11,7 @@ import structlog
 from disvc.local.ingress.certificates import certificates, default_certificate
 from disvc.local.ingress.configuration import Configuration, Ports, configuration
 from disvc.local.ingress.envoy import EnvoyError, envoy
-from disvc.local.ingress.ports import ADDRESS, choose
+from disvc.local.ingress.ports import choose
 from disvc.local.ingress.world import World
 from disvc.reconcilers.resources import ENDPOINT_SLICES, INGRESSES, PODS, SERVICES
 from disvc.runtime import Manager, Resource, Selection
@@ -40,10 +40,8 @@ class LocalIngress:
     Args:
         transport: of a user who may read Ingresses, Services, EndpointSlices, Pods and Secrets.
         namespaces: those that it follows, none given: all.
-        ingress_class: the class of the Ingresses that it follows, besides those that have none.
         http_port: the plain port; None for 8080, or a free one where that is in use.
         https_port: the TLS port; None for 8443, or a free one where that is in use.
-        address: where both are.
 
     Raises `PortInUse` for a port that was asked for, `EnvoyError` where Envoy cannot run.
 
@@ -57,14 +55,11 @@ class LocalIngress:
         transport: Transport,
         *,
         namespaces: Sequence[str] = (),
-        ingress_class: str = "nginx",
         http_port: int | None = None,
         https_port: int | None = None,
-        address: str = ADDRESS,
     ) -> None:
         self._manager = Manager(transport, name="ingress", namespaces=namespaces, grace_seconds=_GRACE_SECONDS)
-        self._ingress_class = ingress_class
-        self._asked = (address, http_port, https_port)
+        self._asked = (http_port, https_port)
         self._open = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -116,8 +111,7 @@ class LocalIngress:
         return configuration(
             world,
             ports=self.ports,
-            ingress_class=self._ingress_class,
-            certificates=certificates(world, self._ingress_class),
+            certificates=certificates(world),
             default_certificate=self._certificate,
             access_log=str(self._envoy.access_log),
         )

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from disvc.local.ingress.world import Value, World
 
 ANY_HOST: Final = "*"
+_CLASS: Final = "nginx"
+"""Of the Ingresses that are followed, besides those that have none."""
 _NGINX: Final = "nginx.ingress.kubernetes.io"
 _CLASS_ANNOTATION: Final = "kubernetes.io/ingress.class"
 """What named the class before `spec.ingressClassName`, and still does."""
@@ -65,10 +67,10 @@ class Route:
     """After so long without a byte a request is given up; 0: never."""
 
 
-def ingress_routes(world: World, ingress_class: str) -> dict[str, list[Route]]:
-    """Return the routes of each host of the Ingresses of a class, or of none, in the order in which they count."""
+def ingress_routes(world: World) -> dict[str, list[Route]]:
+    """Return the routes of each host of the Ingresses of our class, or of none, in the order in which they count."""
     hosts: dict[str, dict[tuple[str, bool], Route]] = {}
-    for ingress in followed(world, ingress_class):
+    for ingress in followed(world):
         for host, route in _routes(world, ingress):
             hosts.setdefault(host, {}).setdefault((route.path, route.is_exact), route)
     return {host: sorted(routes.values(), key=_precedence) for host, routes in hosts.items()}
@@ -93,10 +95,10 @@ def service_addresses(world: World) -> dict[str, Route]:
     return hosts
 
 
-def followed(world: World, ingress_class: str) -> list[Value]:
-    """Return the Ingresses of a class, or of none, the eldest first."""
+def followed(world: World) -> list[Value]:
+    """Return the Ingresses of our class, or of none, the eldest first."""
     return sorted(
-        (ingress for ingress in world.ingresses if _class_of(ingress) in ("", ingress_class)),
+        (ingress for ingress in world.ingresses if _class_of(ingress) in ("", _CLASS)),
         key=lambda i: (i["metadata"]["creationTimestamp"], i["metadata"]["namespace"], i["metadata"]["name"]),
     )
 

@@ -19,7 +19,7 @@ A request from top to bottom:
           admission          what the namespace lets in, and `webhooks` make of it, or deny
           resource           the kind's defaults, preparation and validation (`builtin`, `structural`); `metadata` is
                              what all kinds have in common, `subresources` what of an object is written by itself
-        deletion           delete, deletecollection: gone, or terminating; `containers` are emptied first
+        deletion           delete, deletecollection: gone, or terminating; `holders` are emptied first
           store              every version of every object under one revision
         answers            what goes back; `errors` is what does so where a request is refused
       presentation         … in the form that the client accepts

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import errors
-from disvc.testing.memory.containers import CRDS, NAMESPACES
 from disvc.testing.memory.default_classes import classed
+from disvc.testing.memory.holders import CRDS, NAMESPACES
 from disvc.testing.memory.quotas import exceeded
 from disvc.testing.memory.webhook_reviews import Admitted
 

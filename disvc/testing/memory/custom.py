@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.runtime.timestamps import metav1_time
-from disvc.testing.memory.containers import CLEANUP, with_condition
+from disvc.testing.memory.holders import CLEANUP, with_condition
 from disvc.testing.memory.options import DeleteOptions
 from disvc.testing.memory.structural.definition import resource_types
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import yaml
 
 from disvc.runtime.timestamps import metav1_time
-from disvc.testing.memory import containers, decoding, errors
+from disvc.testing.memory import decoding, errors, holders
 from disvc.testing.memory.answers import list_answer, object_answer, value_answer
 from disvc.testing.memory.builtin.decoding import Unreadable, read
-from disvc.testing.memory.containers import NAMESPACES, is_container, marked
+from disvc.testing.memory.holders import NAMESPACES, is_holder, marked
 from disvc.testing.memory.metadata import FOREGROUND, ORPHAN, normalise
 from disvc.testing.memory.options import DeleteOptions
 from disvc.testing.memory.reading import page_of
@@ -94,7 +94,7 @@ class Deleter:
 
     def _changed(self, resource: ResourceType, obj: Value, options: DeleteOptions) -> Value | None:
         """Return what a DELETE makes of an object; None where it goes on terminating as it does."""
-        if is_container(resource):
+        if is_holder(resource):
             if "deletionTimestamp" not in obj["metadata"]:
                 return marked(resource, obj, options, metav1_time(self._environment.clock.now()))
             if (obj.get("spec") or {}).get("finalizers"):
@@ -172,8 +172,8 @@ def _options(call: Call) -> DeleteOptions:
 
 def _check_preconditions(resource: ResourceType, meta: Value, options: DeleteOptions) -> None:
     """Check what the client believes the object to be. Raises `Refused` (409), which names the kind, as the server."""
-    if is_container(resource):
-        containers.check_preconditions(resource, meta, options)
+    if is_holder(resource):
+        holders.check_preconditions(resource, meta, options)
     what = f"{resource.kind}.{resource.group}" if resource.group else resource.kind
     details = {"name": meta["name"], "group": resource.group, "kind": resource.kind}
     if options.uid is not None and options.uid != meta["uid"]:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from disvc.testing.memory.containers import NAMESPACES
+from disvc.testing.memory.holders import NAMESPACES
 from disvc.testing.memory.metadata import FOREGROUND, ORPHAN
 from disvc.testing.memory.options import DeleteOptions
 

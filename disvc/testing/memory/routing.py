@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from disvc.testing.memory import errors
-from disvc.testing.memory.containers import NAMESPACES
+from disvc.testing.memory.holders import NAMESPACES
 from disvc.testing.memory.pods import PODS
 
 if TYPE_CHECKING:

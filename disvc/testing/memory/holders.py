@@ -1,4 +1,4 @@
-"""Namespaces and CustomResourceDefinitions: a DELETE only marks them, until what they hold is gone.
+"""What holds other objects, namespaces and CRDs: a DELETE only marks them, until what they hold is gone.
 
 A namespace waits for the finalizer `kubernetes` in its spec, which whoever empties it takes away by the subresource
 `finalize`; a CRD for a finalizer of its own. As in k8s.io/kubernetes, pkg/registry/core/namespace/storage, and
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["CLEANUP", "CRDS", "NAMESPACES", "check_preconditions", "is_container", "marked", "with_condition"]
+__all__ = ["CLEANUP", "CRDS", "NAMESPACES", "check_preconditions", "is_holder", "marked", "with_condition"]
 
 NAMESPACES: Final = ("", "namespaces")
 CRDS: Final = ("apiextensions.k8s.io", "customresourcedefinitions")
 CLEANUP: Final = "customresourcecleanup.apiextensions.k8s.io"
 
 
-def is_container(resource: ResourceType) -> bool:
+def is_holder(resource: ResourceType) -> bool:
     """Return whether a kind holds other objects."""
     return resource.storage in (NAMESPACES, CRDS)
 
 
 def check_preconditions(resource: ResourceType, meta: Value, options: DeleteOptions) -> None:
-    """Check what a client that deletes a container believes it to be. Raises `Refused` (409)."""
+    """Check what a client that deletes a holder believes it to be. Raises `Refused` (409)."""
     preconditions = (
         ("UID", options.uid, meta["uid"]),
         ("ResourceVersion", options.resource_version, meta["resourceVersion"]),
@@ -42,7 +42,7 @@ def check_preconditions(resource: ResourceType, meta: Value, options: DeleteOpti
 
 
 def marked(resource: ResourceType, obj: Value, options: DeleteOptions, now: str) -> Value:
-    """Return a container as its first DELETE makes it."""
+    """Return a holder as its first DELETE makes it."""
     meta = {**obj["metadata"], "deletionTimestamp": now}
     finalizers = list(meta.get("finalizers") or [])
     if resource.storage == CRDS:
