@@ -35,8 +35,8 @@ import (
 
 var roots = []any{
 	core.Namespace{}, core.Pod{}, core.Service{}, core.Endpoints{}, core.ConfigMap{}, core.Secret{},
-	core.ServiceAccount{}, core.Event{}, core.Node{}, core.PersistentVolumeClaim{}, core.ResourceQuota{},
-	core.LimitRange{}, core.Binding{},
+	core.ServiceAccount{}, core.Event{}, core.Node{}, core.PersistentVolumeClaim{}, core.PersistentVolume{},
+	core.ReplicationController{}, core.ResourceQuota{}, core.LimitRange{}, core.Binding{},
 	apps.Deployment{}, apps.ReplicaSet{}, apps.StatefulSet{}, apps.DaemonSet{}, apps.ControllerRevision{},
 	batch.Job{}, batch.CronJob{},
 	networking.Ingress{}, networking.IngressClass{}, networking.NetworkPolicy{},

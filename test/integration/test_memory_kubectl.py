@@ -91,6 +91,17 @@ spec:
 """
 BOUND = POD.replace("pending", "bound").replace("spec:", "spec:\n  nodeName: kubectl-session")
 SHARED = CONFIG.replace("settings", "shared")
+LABELLED = CONFIG.replace("name: settings", "name: older, labels: {part: pruned}")
+CONTROLLER = """
+apiVersion: v1
+kind: ReplicationController
+metadata: {name: controller}
+spec:
+  replicas: 0
+  template:
+    metadata: {labels: {app: old}}
+    spec: {containers: [{name: server, image: nginx:1}]}
+"""
 NEWER = DEPLOYMENT.replace("nginx:1", "nginx:2")
 MISSPELT = CONFIG.replace("data:", "dta:")
 OWNED = """
@@ -205,6 +216,13 @@ STEPS = [
     Step("apply -f -", MISSPELT),
     Step("apply --validate=warn -f -", MISSPELT),
     Step("apply --validate=ignore -f -", MISSPELT),
+    # what is no longer there goes
+    Step("apply --prune -l part=pruned -f -", LABELLED),
+    Step("apply --prune -l part=pruned -f -", LABELLED.replace("older", "newer")),
+    Step("create -f -", CONTROLLER),
+    Step("scale replicationcontroller/controller --replicas=0"),
+    Step("get rc,pv -o wide"),
+    Step("delete rc controller"),
     Step("create -f -", DEPLOYMENT.replace("name: web, labels", "name: Web!, labels")),
     Step(
         "create -f -", DEPLOYMENT.replace("image: nginx:1", "image: 7").replace("name: web, labels", "name: w, labels")
@@ -364,6 +382,8 @@ docs/reference/in-memory-api-server.md says so.
 """
 
 NORMALISED = (
+    (r"^W\d{4} [\d:.]+ +\d+ ", "W "),  # kubectl's own log
+    (r"^Warning: v1 Endpoints is deprecated.*\n", ""),  # the page says so
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),
     (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(Z| [+-]\d{4})", "TIME"),
     (r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d [+-]\d{4}", "TIME"),

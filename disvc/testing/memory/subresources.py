@@ -120,5 +120,7 @@ def _put(obj: Value, path: list[str], value: object) -> None:
 
 
 def _selector_text(selector: Any) -> str:
-    """Return a label selector as a query parameter has it; custom kinds keep it so."""
+    """Return a label selector, or a map of labels, as a query parameter has it; custom kinds keep it so."""
+    if isinstance(selector, dict) and all(isinstance(value, str) for value in selector.values()):
+        selector = {"matchLabels": selector}
     return text_of(selector) if isinstance(selector, dict) else str(selector or "")

@@ -16,8 +16,10 @@ from disvc.testing.memory.builtin import (
     discovery,
     events,
     networking,
+    persistent_volumes,
     policy,
     rbac,
+    replication,
 )
 
 if TYPE_CHECKING:
@@ -27,6 +29,8 @@ __all__ = ["TYPES"]
 
 TYPES: Final[tuple[ResourceType, ...]] = (
     *core.TYPES,
+    *persistent_volumes.TYPES,
+    *replication.TYPES,
     *events.TYPES,
     *apps.TYPES,
     *batch.TYPES,

@@ -21,6 +21,7 @@ from disvc.testing.memory.builtin.columns.common import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from datetime import datetime
 
     Value = dict[str, Any]
@@ -32,6 +33,7 @@ __all__ = [
     "LIMIT_RANGE",
     "NAMESPACE",
     "NODE",
+    "PERSISTENT_VOLUME",
     "PERSISTENT_VOLUME_CLAIM",
     "RESOURCE_QUOTA",
     "SECRET",
@@ -124,8 +126,16 @@ def _capacity(claim: Value) -> str:
 
 
 def _access_modes(claim: Value) -> str:
-    given = set(claim["status"].get("accessModes", ())) if claim["spec"].get("volumeName") else set()
+    return _modes_text(claim["status"].get("accessModes", ()) if claim["spec"].get("volumeName") else ())
+
+
+def _modes_text(given: Collection[str]) -> str:
     return ",".join(short for mode, short in _ACCESS_MODES.items() if mode in given)
+
+
+def _claim(volume: Value) -> str:
+    claim = volume["spec"].get("claimRef")
+    return f"{claim.get('namespace', '')}/{claim.get('name', '')}" if claim else ""
 
 
 def _usage(quota: Value, *, of_limits: bool) -> str:
@@ -200,6 +210,31 @@ NODE: Final = (
     wide("OS-Image", _node_info("osImage"), f"{_CORE}.NodeSystemInfo.osImage"),
     wide("Kernel-Version", _kernel, f"{_CORE}.NodeSystemInfo.kernelVersion"),
     wide("Container-Runtime", _node_info("containerRuntimeVersion"), f"{_CORE}.NodeSystemInfo.containerRuntimeVersion"),
+)
+PERSISTENT_VOLUME: Final = (
+    NAME,
+    column("Capacity", field("spec.capacity.storage", "0"), f"{_CORE}.PersistentVolumeSpec.capacity"),
+    column(
+        "Access Modes",
+        lambda volume: _modes_text(volume["spec"].get("accessModes", ())),
+        f"{_CORE}.PersistentVolumeSpec.accessModes",
+    ),
+    column(
+        "Reclaim Policy",
+        field("spec.persistentVolumeReclaimPolicy"),
+        f"{_CORE}.PersistentVolumeSpec.persistentVolumeReclaimPolicy",
+    ),
+    column("Status", _phase, f"{_CORE}.PersistentVolumeStatus.phase"),
+    column("Claim", _claim, f"{_CORE}.PersistentVolumeSpec.claimRef"),
+    column("StorageClass", field("spec.storageClassName"), "StorageClass of the pv"),
+    column(
+        "VolumeAttributesClass",
+        field("spec.volumeAttributesClassName", "<unset>"),
+        "VolumeAttributesClass of the pv",
+    ),
+    column("Reason", field("status.reason"), f"{_CORE}.PersistentVolumeStatus.reason"),
+    AGE,
+    wide("VolumeMode", field("spec.volumeMode", "<unset>"), f"{_CORE}.PersistentVolumeSpec.volumeMode"),
 )
 PERSISTENT_VOLUME_CLAIM: Final = (
     NAME,

@@ -22,9 +22,22 @@ from disvc.testing.memory.builtin.columns.common import (
 from disvc.testing.memory.durations import human_duration
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from disvc.testing.memory.resource import Column
+
     Value = dict[str, Any]
 
-__all__ = ["CONTROLLER_REVISION", "CRON_JOB", "DAEMON_SET", "DEPLOYMENT", "JOB", "REPLICA_SET", "STATEFUL_SET"]
+__all__ = [
+    "CONTROLLER_REVISION",
+    "CRON_JOB",
+    "DAEMON_SET",
+    "DEPLOYMENT",
+    "JOB",
+    "REPLICATION_CONTROLLER",
+    "REPLICA_SET",
+    "STATEFUL_SET",
+]
 
 _APPS: Final = "io.k8s.api.apps.v1"
 _BATCH: Final = "io.k8s.api.batch.v1"
@@ -93,14 +106,25 @@ DEPLOYMENT: Final = (
     *containers(_CONTAINERS),
     wide("Selector", _selector, f"{_APPS}.DeploymentSpec.selector"),
 )
-REPLICA_SET: Final = (
-    NAME,
-    column("Desired", field("spec.replicas", 0), f"{_APPS}.ReplicaSetSpec.replicas", type="integer"),
-    column("Current", field("status.replicas", 0), f"{_APPS}.ReplicaSetStatus.replicas", type="integer"),
-    column("Ready", field("status.readyReplicas", 0), f"{_APPS}.ReplicaSetStatus.readyReplicas", type="integer"),
-    AGE,
-    *containers(_CONTAINERS),
-    wide("Selector", _selector, f"{_APPS}.ReplicaSetSpec.selector"),
+
+
+def _replicas(kind: str, selector: Callable[[Value], str]) -> tuple[Column, ...]:
+    """Return the columns of what keeps a number of Pods; `kind` is the definition of it."""
+    return (
+        NAME,
+        column("Desired", field("spec.replicas", 0), f"{kind}Spec.replicas", type="integer"),
+        column("Current", field("status.replicas", 0), f"{kind}Status.replicas", type="integer"),
+        column("Ready", field("status.readyReplicas", 0), f"{kind}Status.readyReplicas", type="integer"),
+        AGE,
+        *containers(_CONTAINERS),
+        wide("Selector", selector, f"{kind}Spec.selector"),
+    )
+
+
+REPLICA_SET: Final = _replicas(f"{_APPS}.ReplicaSet", _selector)
+REPLICATION_CONTROLLER: Final = _replicas(
+    "io.k8s.api.core.v1.ReplicationController",
+    lambda controller: selector_text({"matchLabels": controller["spec"].get("selector")}),
 )
 STATEFUL_SET: Final = (NAME, column("Ready", _ready, _READY), AGE, *containers(_CONTAINERS))
 DAEMON_SET: Final = (

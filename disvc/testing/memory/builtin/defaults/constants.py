@@ -48,6 +48,8 @@ CONSTANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     f"{_CORE}.ObjectFieldSelector": {"apiVersion": "v1"},
     f"{_CORE}.PersistentVolumeClaimSpec": {"volumeMode": "Filesystem"},
     f"{_CORE}.PersistentVolumeClaimStatus": {"phase": "Pending"},
+    f"{_CORE}.PersistentVolumeSpec": {"persistentVolumeReclaimPolicy": "Retain", "volumeMode": "Filesystem"},
+    f"{_CORE}.PersistentVolumeStatus": {"phase": "Pending"},
     f"{_CORE}.PodSpec": {
         "dnsPolicy": "ClusterFirst",
         "restartPolicy": "Always",
@@ -60,6 +62,7 @@ CONSTANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     f"{_CORE}.RBDVolumeSource": _RBD,
     f"{_CORE}.ScaleIOVolumeSource": {"storageMode": "ThinProvisioned", "fsType": "xfs"},
     f"{_CORE}.Secret": {"type": "Opaque"},
+    f"{_CORE}.ReplicationControllerSpec": {"replicas": 1},
     f"{_CORE}.SecretVolumeSource": _FILE_MODE,
     f"{_CORE}.ServiceAccountTokenProjection": {"expirationSeconds": 3600},
     f"{_APPS}.DeploymentSpec": {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600},

@@ -110,6 +110,13 @@ def _job(job: Value) -> None:
     spec.setdefault("manualSelector", False)
 
 
+def _replication_controller(controller: Value) -> None:
+    spec = controller["spec"]
+    if labels := spec.get("template", {}).get("metadata", {}).get("labels"):
+        spec.setdefault("selector", dict(labels))
+        controller["metadata"].setdefault("labels", dict(labels))
+
+
 def _network_policy_spec(spec: Value) -> None:
     spec.setdefault("policyTypes", ["Ingress", *(["Egress"] if spec.get("egress") else ())])
 
@@ -142,6 +149,7 @@ RULES: Final[Mapping[str, Callable[[Value], None]]] = {
     f"{_CORE}.NodeSpec": _node_spec,
     f"{_CORE}.NodeStatus": _node_status,
     f"{_CORE}.LimitRangeItem": _limit_range_item,
+    f"{_CORE}.ReplicationController": _replication_controller,
     f"{_APPS}.DeploymentStrategy": _deployment_strategy,
     f"{_APPS}.DaemonSetUpdateStrategy": _deployment_strategy,
     f"{_APPS}.StatefulSetSpec": _stateful_set_spec,

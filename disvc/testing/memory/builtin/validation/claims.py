@@ -16,28 +16,33 @@ if TYPE_CHECKING:
 
     Value = dict[str, Any]
 
-__all__ = ["claim_changes", "claim_spec"]
+__all__ = ["access_modes", "claim_changes", "claim_spec"]
 
 _MODES: Final = ("ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod")
 
 
 def claim_spec(path: str, spec: Value) -> Iterator[Cause]:
     """Check the spec of a claim."""
-    modes = spec.get("accessModes", [])
-    at = child(path, "accessModes")
-    if not modes:
-        yield causes.required(at, "at least 1 access mode is required")
+    yield from access_modes(
+        child(path, "accessModes"), spec.get("accessModes", []), "at least 1 access mode is required"
+    )
     yield from label_selector(child(path, "selector"), spec.get("selector"))
-    for mode in modes:
-        if mode not in _MODES:
-            yield causes.not_supported(at, mode, _MODES)
-    if "ReadWriteOncePod" in modes and any(mode in _MODES[:3] for mode in modes):
-        yield causes.forbidden(at, "may not use ReadWriteOncePod with other access modes")
     yield from _size(f"{path}.resources[storage]", _requested(spec))
     if name := spec.get("storageClassName"):
         yield from formatted(child(path, "storageClassName"), name, formats.dns_subdomain)
     if spec["volumeMode"] not in {"Block", "Filesystem"}:
         yield causes.not_supported(child(path, "volumeMode"), spec["volumeMode"], ("Block", "Filesystem"))
+
+
+def access_modes(path: str, modes: list[str], why: str) -> Iterator[Cause]:
+    """Check the access modes of a claim or of a volume; `why` is said where there are none."""
+    if not modes:
+        yield causes.required(path, why)
+    for mode in modes:
+        if mode not in _MODES:
+            yield causes.not_supported(path, mode, _MODES)
+    if "ReadWriteOncePod" in modes and any(mode in _MODES[:3] for mode in modes):
+        yield causes.forbidden(path, "may not use ReadWriteOncePod with other access modes")
 
 
 def _requested(spec: Value) -> str | None:

@@ -1,4 +1,4 @@
-"""Deployments, ReplicaSets, StatefulSets, DaemonSets and their ControllerRevisions."""
+"""Deployments, ReplicaSets, ReplicationControllers, StatefulSets, DaemonSets and their ControllerRevisions."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ __all__ = [
     "daemon_set_spec",
     "deployment_spec",
     "replica_set_spec",
+    "replication_controller_spec",
     "stateful_set_changes",
     "stateful_set_spec",
     "workload_status",
@@ -85,6 +86,22 @@ def replica_set_spec(spec: Value) -> Iterator[Cause]:
     """Check the spec of a ReplicaSet."""
     yield from nonnegative("spec", spec, "replicas", "minReadySeconds")
     yield from _selector_and_template(spec, "deployment", "ReplicaSet")
+
+
+def replication_controller_spec(spec: Value) -> Iterator[Cause]:
+    """Check the spec of a ReplicationController, whose selector is a map of labels."""
+    yield from nonnegative("spec", spec, "minReadySeconds")
+    selector, template = spec.get("selector"), spec.get("template")
+    if not selector:
+        yield causes.required("spec.selector")
+    yield from nonnegative("spec", spec, "replicas")
+    if template is None:
+        yield causes.required("spec.template")
+        return
+    if selector:
+        yield from _matching({"selector": {"matchLabels": selector}, "template": template})
+    yield from pod_template("spec.template", template)
+    yield from _runs_for_ever(spec, "ReplicationController")
 
 
 def _selector_and_template(spec: Value, kind: str, of: str, *, more_volumes: Collection[str] = ()) -> Iterator[Cause]:
