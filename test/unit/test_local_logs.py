@@ -112,6 +112,12 @@ async def test_a_log_is_followed_until_its_run_ends(log: RunLog) -> None:
     assert got == [b"evening\n", b"night\n", b"night\n"]
 
 
+async def test_a_log_that_is_followed_ends_at_its_limit(log: RunLog) -> None:
+    log.ended.clear()
+    async with asyncio.timeout(60):
+        assert await text(log, follow="true", limitBytes="10") == "morning\nno"
+
+
 async def test_a_log_whose_file_is_gone_is_told_so(tmp_path: Path) -> None:
     with pytest.raises(NoLog, match="no such file or directory"):
         await text(RunLog(tmp_path / "0.log"))
@@ -138,6 +144,7 @@ async def test_a_line_without_an_end_does_not_stay_in_memory(tmp_path: Path) -> 
     output = Output(log.path)
     os.write(output.sink, b"x" * 20000)
     output.pump()
+    assert await text(log) == "x" * 20000
     os.write(output.sink, b"y\n")
     os.close(output.sink)
     assert output.pump()

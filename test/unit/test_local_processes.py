@@ -32,6 +32,8 @@ def main(args):
             time.sleep(600)
         case "fail":
             raise RuntimeError("no such model")
+        case "murmur":
+            print("no line", end="")
         case "exit":
             sys.exit(3)
 """
@@ -71,6 +73,7 @@ async def test_a_program_is_forked_with_arguments_environment_and_log_and_its_en
     async with Processes(["a_program"], folder) as processes:
         assert await run(processes, folder, "go", "on") == (0, "args go on hello\nimported by its parent True\n")
         assert (await run(processes, folder, "exit"))[0] == 3
+        assert (await run(processes, folder, "murmur"))[1].endswith("\nno line")
         code, log = await run(processes, folder, "fail")
         assert code == 1
         assert log.endswith("RuntimeError: no such model\n")
