@@ -7,5 +7,6 @@
 
 `SimulatedKServe` is that of `disvc.testing.kserve`: it makes Deployments and Services of ISVCs and keeps pods; here its
 kubelet runs them, so what it says of pods and models is so. Pods are published under pod-like addresses: `addresses`
-says how to reach them. The extra `local` has what this needs: pip install 'disvc[local]'.
+says how to reach them. A `LogServer` beside the runner, whose port `SimulatedKServe` is given as `logs_port`, makes
+`kubectl logs` work. The extra `local` has what this needs: pip install 'disvc[local]'.
 """

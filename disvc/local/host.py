@@ -21,7 +21,8 @@ class Host:
     """Runs processes of pods; use as `async with`. On leaving, all of them are killed.
 
     Args:
-        folder: an empty one for logs and models. A pod's logs are in `NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`.
+        folder: an empty one for logs and models. A pod's logs are in `NAMESPACE_POD_UID/CONTAINER/RESTARTS.log`, in the
+            form of `cri_log`.
         mirror: by storageUri, the folder on this machine with what is there.
         backoff_seconds: how long a container waits that crashed twice; it doubles from then on.
 

@@ -86,7 +86,7 @@ class Processes:
     async def start(
         self, module: str, args: Sequence[str], *, log: Path, environment: Mapping[str, str] | None = None
     ) -> Process:
-        """Start a program, with its output appended to a file; `environment` is added to this process's.
+        """Start a program, with its output appended to a file (`cri_log`); `environment` is added to this process's.
 
         Raises `ProcessesError`.
         """

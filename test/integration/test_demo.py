@@ -102,9 +102,10 @@ async def assert_the_commands_work(text: str) -> None:
     for command in commands:
         if not command.startswith("grpcurl"):
             answers[command] = await shell(f"{export}\n{command}", path)
-    listed, described, _, *asked = answers.values()
+    listed, described, logged, _, *asked = answers.values()
     assert "iris-rest" in listed
     assert "Failed" in described
+    assert re.fullmatch(r"(\[pod/iris-rest-v2-0-predictor-\S+/kserve-container\] .*\n){2}", logged)
     assert len(asked) == 2
     for answer in asked:
         assert "x-served-by: iris-rest-v2-" in answer

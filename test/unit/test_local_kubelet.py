@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import psutil
 import pytest
 
 from disvc.local.cri_log import Record, time_of
@@ -16,8 +19,7 @@ from disvc.testing.memory.kubelet_client import KubeletClient
 from disvc.testing.memory.pod_logs import KubeletError
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
+    from collections.abc import AsyncGenerator, AsyncIterator
 
     from disvc.local.runner import ProcessRunner
     from disvc.runtime.transport import Stream
@@ -101,6 +103,22 @@ async def test_a_log_that_is_followed_ends_with_its_server(
             chunks = (await kubelets.fetch(url(server, "?follow=true"))).chunks()
             assert await anext(chunks) == b"begun\n"
         assert [chunk async for chunk in chunks] == []
+
+
+async def test_a_log_is_followed_no_more_when_its_reader_leaves(
+    server: LogServer, runner: Runner, kubelets: KubeletClient
+) -> None:
+    def is_read() -> bool:
+        return any(Path(file.path) == runner.current.path for file in psutil.Process().open_files())
+
+    async with asyncio.timeout(60):
+        async with aclosing(
+            cast("AsyncGenerator[bytes]", (await kubelets.fetch(url(server, "?follow=true"))).chunks())
+        ) as chunks:
+            assert await anext(chunks) == b"begun\n"
+            assert is_read()
+        while is_read():  # noqa: ASYNC110 - nothing tells it
+            await asyncio.sleep(0.01)
 
 
 async def test_a_kubelet_that_does_not_listen_is_told_in_the_words_of_go(

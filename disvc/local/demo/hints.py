@@ -33,6 +33,7 @@ def hints(cluster: LocalCluster) -> str:
             f"export KUBECONFIG={cluster.plane.admin.kubeconfig}",
             f"kubectl -n {namespace} get disvc,isvc,pods,services,ingress",
             f"kubectl -n {namespace} describe disvc iris-rest",
+            f"kubectl -n {namespace} logs -l disvc=iris-rest --prefix --tail=2",
             f"kubectl -n {namespace} scale disvc/iris-rest --replicas=3",
             "",
             (
