@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from disvc.reconcilers.children import controlled, foreign
+from disvc.reconcilers.resources import ENDPOINT_SLICES
 from disvc.rollout.endpoints import pods, ready_addresses
 from disvc.rollout.inference_service import rendering_of
 from disvc.rollout.members import member
@@ -66,6 +68,17 @@ class Observer:
             wants_ingress=world.wants_ingress(disvc),
             refused=world.obstacles.of(Key(namespace, disvc.metadata.name)),
         )
+
+    async def live_endpoints(self, disvc: DistributedInferenceService, seen: Observation) -> dict[str, int]:
+        """Return how many ready addresses each revision that was seen has, by the server's word."""
+        services = ",".join(sorted(seen.endpoints))
+        listed = await self._world.client.list(
+            ENDPOINT_SLICES, disvc.metadata.namespace, label_selector=f"{SERVICE_NAME_LABEL} in ({services})"
+        )
+        slices: defaultdict[str, list[Value]] = defaultdict(list)
+        for one in listed.items:
+            slices[one.metadata.labels[SERVICE_NAME_LABEL]].append(one.decode())
+        return {revision: ready_addresses(slices[revision]) for revision in seen.endpoints}
 
     def _followed(self, disvc: DistributedInferenceService, slices: Mapping[str, Iterable[Value]]) -> Routes:
         """Return the routes as far as they have taken effect.

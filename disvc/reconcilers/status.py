@@ -1,6 +1,6 @@
 """The status reconciler: looks at everything that belongs to a DISVC, asks the phase machine, records its answer.
 
-    caches ─► observe ─► machine.step ─► [live routes, step again] ─► [ControllerRevision] ─► status ─► Events
+    caches ─► observe ─► machine.step ─► [live reads, step again] ─► [ControllerRevision] ─► status ─► Events
 
 It is the only writer of the status and of ControllerRevisions. A revision is recorded before a status names it, and
 a phase only after what it claims was observed. The status is written with the resourceVersion of the DISVC that the
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from disvc.reconcilers.metrics import DomainMetrics
     from disvc.reconcilers.observer import Observer
     from disvc.reconcilers.world import World
+    from disvc.rollout.machine import Question
     from disvc.rollout.observation import Observation, Routes
 
 REMIND_SECONDS = 15.0
@@ -133,8 +134,8 @@ class Statuses:
         in_words = summary(disvc.status.target_revision, replicas(disvc), seen)
         try:
             decided = step(disvc, records, seen, now, in_words)
-            if decided.asks_live_routes:
-                seen = replace(seen, live_routes=await self._live_routes(disvc))
+            while decided.asks is not None:
+                seen = await self._ask(disvc, seen, decided.asks)
                 decided = step(disvc, records, seen, now, in_words)
         except OverflowError as error:
             found["revisions"] = _for_a_person("RevisionsUsedUp", str(error))
@@ -146,8 +147,13 @@ class Statuses:
             found["names"] = _for_a_person("NameTooLong", problem)
         return None if problem and decided.new is not None else decided
 
+    async def _ask(self, disvc: DistributedInferenceService, seen: Observation, asked: Question) -> Observation:
+        """Return what was seen with one part of it by the server's word: a cache may be late."""
+        if asked == "endpoints":
+            return replace(seen, endpoints=await self._observer.live_endpoints(disvc, seen), endpoints_are_live=True)
+        return replace(seen, live_routes=await self._live_routes(disvc))
+
     async def _live_routes(self, disvc: DistributedInferenceService) -> Routes:
-        """Return where the stable addresses point by the server's word: a cache may be late."""
         live: list[Object[dict[str, Any]] | None] = []
         for resource in (SERVICES, INGRESSES):
             try:

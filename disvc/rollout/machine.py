@@ -14,7 +14,8 @@ stands in `plan`. It moves by at most one phase, so that each is recorded before
 what was observed. Its timers are times in the status: a restart neither loses nor restarts them.
 
 Promises, for every history:
-- The routes are sent away from a revision with ready endpoints only to one that has them, too.
+- The routes are sent away from a revision with ready endpoints only to one that has them, too, by a live read: a cache
+  may be late, more so that of an operator that has just come, or does not know yet that another has taken over.
 - A revision that a route has pointed at is removed only after a live read showed all routes elsewhere, and
   `drainSeconds` after that.
 - At most two revisions are alive: another template that comes while the routes move waits until they have moved.
@@ -53,6 +54,7 @@ _ATTEMPT: Final = re.compile(r"(?P<revision>.+)/(?P<attempt>[1-9][0-9]{0,8})")
 """What the annotations that are about one try of one revision hold."""
 
 Outcome = Literal["Succeeded", "Failed", "Aborted", "Superseded"]
+Question = Literal["endpoints", "routes"]
 
 
 class Story(NamedTuple):
@@ -78,8 +80,8 @@ class Step:
     """How a rollout ended in this step, if one did."""
     wait: float | None = None
     """After how many seconds time alone may lead on; None: only an event does."""
-    asks_live_routes: bool = False
-    """Whether the machine wants to be asked again, with the routes as the server has them now."""
+    asks: Question | None = None
+    """What the machine wants to be told as the server has it now, and then be asked again."""
 
 
 @dataclass(frozen=True)
@@ -334,13 +336,22 @@ def _back(world: _World, here: Step, rollout: Rollout) -> Step | None:
     old = here.active if here.phase is Phase.SWITCHING else rollout.previous_revision
     if old is None or not world.serves(old):
         return None
-    here = replace(here, active=old)
-    if aborted := _abort(world, here, rollout):
-        return aborted
+    served = replace(here, active=old)
+    back = _abort(world, served, rollout) or _lost(world, served, rollout)
+    return back and _by_live_endpoints(world, here, back)
+
+
+def _lost(world: _World, here: Step, rollout: Rollout) -> Step | None:
+    """Give up a target that has lost all its endpoints."""
     if world.serves(here.target) or replicas(world.disvc) == 0:
         return None
     message = f"{here.target.name} lost all its endpoints when it had the traffic: {world.summary}"
     return _failed(world, here, rollout, "EndpointsLost", message)
+
+
+def _by_live_endpoints(world: _World, here: Step, moves: Step) -> Step:
+    """Return a step that moves the traffic if it was decided on live endpoints, else the question for these."""
+    return moves if world.seen.endpoints_are_live else replace(here, asks="endpoints")
 
 
 def _pause(world: _World, here: Step, rollout: Rollout) -> Step:
@@ -369,7 +380,7 @@ def _switch(world: _World, here: Step) -> Step:
     if here.active is not None and world.serves(here.active) and not world.serves(here.target):
         return here  # both are scaled to nothing, and the old one is not quite gone
     story = Story("Normal", "Switching", f"{here.target.name} is ready; moving the traffic to it")
-    return replace(here, phase=Phase.SWITCHING, stories=(story,))
+    return _by_live_endpoints(world, here, replace(here, phase=Phase.SWITCHING, stories=(story,)))
 
 
 def _stable(revision: Revision, outcome: Outcome | None, story: Story) -> Step:
@@ -407,7 +418,7 @@ def _held(world: _World, here: Step, rollout: Rollout, revision: Revision, secon
     if since is not None and (left := world.left(since, seconds)) > 0:
         return replace(here, wait=left), False
     if seen.live_routes is None:
-        return replace(here, asks_live_routes=True), False
+        return replace(here, asks="routes"), False
     if not gates.routed(revision, seen, seen.live_routes):
         return astray, False
     if since is None:

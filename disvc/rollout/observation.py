@@ -79,6 +79,8 @@ class Observation:
     """As the caches have them, as far as they have taken effect: EndpointSlices follow a selector after a while."""
     live_routes: Routes | None = None
     """As the server had them just now; None: it was not asked."""
+    endpoints_are_live: bool = False
+    """Whether the endpoints are as the server had them just now; else they are as the caches have them."""
     refused: Mapping[str, Obstacle] = field(default_factory=dict)
     """Of children that could not be made or changed, by name: what was in the way."""
     wants_ingress: bool = True

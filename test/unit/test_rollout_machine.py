@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from disvc.api.status import DistributedInferenceServiceStatus, Phase, Revision, Rollout
 from disvc.api.types import ABORT, PROMOTE, RETRY, DistributedInferenceService
 from disvc.rollout.inference_service import render
-from disvc.rollout.machine import LAST_NUMBER, Step, step
+from disvc.rollout.machine import LAST_NUMBER, Question, Step, step
 from disvc.rollout.observation import Member, Observation, Routes
 from disvc.rollout.revision import Record
 from disvc.rollout.template import template_hash, template_of
@@ -80,7 +81,9 @@ class Scene:
         self.wants_ingress = True
         self.route_to(routes)
         self.live: Routes | None = None
-        self.live_reads = 0
+        self.live_endpoints: dict[str, int] = {}
+        """By the server's word, where the caches are late."""
+        self.live_reads = Counter[Question]()
 
     def ref(self, number: int | None) -> Revision | None:
         return None if number is None else self.records[f"m-v{number}"].ref
@@ -121,11 +124,15 @@ class Scene:
             wants_ingress=self.wants_ingress,
         )
         taken = step(self.disvc(), self.records, seen, self.now, "as it is")
-        if taken.asks_live_routes:
-            self.live_reads += 1
-            seen = replace(seen, live_routes=self.live or self.routes)
+        while taken.asks is not None:
+            self.live_reads[taken.asks] += 1
+            if taken.asks == "routes":
+                assert seen.live_routes is None
+                seen = replace(seen, live_routes=self.live or self.routes)
+            else:
+                assert not seen.endpoints_are_live
+                seen = replace(seen, endpoints=self.endpoints | self.live_endpoints, endpoints_are_live=True)
             taken = step(self.disvc(), self.records, seen, self.now, "as it is")
-            assert not taken.asks_live_routes
         if taken.new is not None:
             self.records[taken.new.ref.name] = taken.new
         self.status = DistributedInferenceServiceStatus(
@@ -333,7 +340,7 @@ def test_a_revision_that_waits_and_is_not_ready_any_more_has_its_whole_deadline_
 def test_a_switch_is_over_when_a_live_read_showed_it_and_the_routers_had_their_time() -> None:
     scene = switching()
     assert scene.rests(), "no route has been moved"
-    assert scene.live_reads == 0, "the cache says enough"
+    assert scene.live_reads["routes"] == 0, "the cache says enough"
     scene.route_to(2)
     assert scene.step().wait == 5
     assert scene.rollout.switched_at == scene.now
@@ -347,9 +354,9 @@ def test_a_switch_is_over_when_a_live_read_showed_it_and_the_routers_had_their_t
 def test_the_old_revision_is_given_up_when_the_drain_is_over() -> None:
     scene = draining()
     assert scene.step(after=29.9).wait == pytest.approx(0.1)
-    assert scene.live_reads == 0, "nothing is decided before"
+    assert scene.live_reads["routes"] == 0, "nothing is decided before"
     taken = scene.step(after=0.1)
-    assert scene.live_reads == 1
+    assert scene.live_reads["routes"] == 1
     assert scene.at() == (Phase.STABLE, 2, 2)
     assert scene.status.rollout is None
     assert (told(taken), taken.outcome) == (["RolloutSucceeded"], "Succeeded")
@@ -669,7 +676,7 @@ def test_a_stale_cache_of_routes_ends_no_switch_and_no_drain(make: Any, live: Ro
     scene.live = live
     for _ in range(3):
         scene.step(after=100)
-    assert scene.live_reads == 3
+    assert scene.live_reads["routes"] == 3
     assert scene.status.phase in (Phase.SWITCHING, Phase.DRAINING)
     assert scene.at()[0] is make().at()[0]
     assert scene.rollout.switched_at is None
@@ -874,6 +881,41 @@ def test_the_traffic_goes_back_when_the_new_revision_has_lost_all_its_endpoints(
     assert scene.step().wait == 30
     scene.step(after=30)
     assert scene.at() == (Phase.FAILED, 1, 2)
+
+
+@pytest.mark.parametrize("make", [switching, draining])
+def test_the_traffic_stays_where_only_a_late_cache_has_no_endpoint_of_the_new_revision(make: Any) -> None:
+    scene = make(routes=2)
+    scene.see_unready(2)
+    scene.live_endpoints = {"m-v2": 1}
+    scene.step(after=1)
+    assert scene.status.phase in (Phase.SWITCHING, Phase.DRAINING)
+    assert scene.live_reads["endpoints"] == 1
+
+
+@pytest.mark.parametrize("asks", ["abort", "nothing"])
+@pytest.mark.parametrize("make", [switching, draining])
+def test_the_traffic_does_not_go_back_to_what_only_a_late_cache_has_endpoints_of(make: Any, asks: str) -> None:
+    scene = make(routes=2)
+    scene.live_endpoints = {"m-v1": 0}
+    if asks == "abort":
+        scene.annotations[ABORT] = "m-v2/1"
+    else:
+        scene.see_unready(2)
+    scene.step(after=1)
+    assert scene.status.phase in (Phase.SWITCHING, Phase.DRAINING)
+
+
+@pytest.mark.parametrize("make", [progressing, awaiting])
+def test_the_traffic_is_not_moved_to_what_only_a_late_cache_has_all_endpoints_of(make: Any) -> None:
+    scene = make(replicas=2, ready=(1, 2))
+    scene.annotations[PROMOTE] = "m-v2"
+    scene.live_endpoints = {"m-v2": 1}
+    scene.step()
+    assert scene.at() == (Phase.PROGRESSING, 1, 2)
+    scene.live_endpoints = {}
+    scene.step()
+    assert scene.status.phase is Phase.SWITCHING
 
 
 @pytest.mark.parametrize("make", [switching, draining])
