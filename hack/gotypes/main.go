@@ -46,7 +46,8 @@ var roots = []any{
 	rbac.Role{}, rbac.ClusterRole{}, rbac.RoleBinding{}, rbac.ClusterRoleBinding{},
 	admissionregistration.MutatingWebhookConfiguration{}, admissionregistration.ValidatingWebhookConfiguration{},
 	apiextensions.CustomResourceDefinition{}, scheduling.PriorityClass{}, storage.StorageClass{},
-	authentication.SelfSubjectReview{}, authorization.LocalSubjectAccessReview{}, authorization.SelfSubjectAccessReview{},
+	authentication.SelfSubjectReview{}, authentication.TokenRequest{}, authentication.TokenReview{},
+	authorization.LocalSubjectAccessReview{}, authorization.SelfSubjectAccessReview{},
 	authorization.SelfSubjectRulesReview{}, authorization.SubjectAccessReview{},
 	meta.DeleteOptions{},
 }

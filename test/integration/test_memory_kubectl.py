@@ -216,6 +216,10 @@ STEPS = [
     Step("apply -f -", MISSPELT),
     Step("apply --validate=warn -f -", MISSPELT),
     Step("apply --validate=ignore -f -", MISSPELT),
+    Step("create token robot"),
+    Step("create token robot --duration=20m --audience=some -o yaml"),
+    Step("create token robot --duration=1m"),
+    Step("create token nobody"),
     # what is no longer there goes
     Step("apply --prune -l part=pruned -f -", LABELLED),
     Step("apply --prune -l part=pruned -f -", LABELLED.replace("older", "newer")),
@@ -382,6 +386,7 @@ docs/reference/in-memory-api-server.md says so.
 """
 
 NORMALISED = (
+    (r"\beyJ[\w.-]+", "TOKEN"),
     (r"^W\d{4} [\d:.]+ +\d+ ", "W "),  # kubectl's own log
     (r"^Warning: v1 Endpoints is deprecated.*\n", ""),  # the page says so
     (r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", "UID"),

@@ -8,24 +8,22 @@ of them is anonymous. A user who may impersonate others does so by the headers `
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import jwt
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from disvc.testing.memory.authorization import ANONYMOUS, Attributes
 from disvc.testing.memory.errors import Refused
 from disvc.testing.memory.requests import User
-from disvc.testing.tokens import ISSUER
+from disvc.testing.memory.service_account_tokens import BadToken, groups_of_service_account
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from multidict import CIMultiDictProxy
 
     from disvc.testing.memory.authorization import Authorizer
+    from disvc.testing.memory.service_account_tokens import ServiceAccountTokens
 
     Headers = CIMultiDictProxy[str]
     Value = dict[str, Any]
@@ -65,15 +63,13 @@ class Authenticator:
     Args:
         proxy_authority: the CN of the authority of front proxies.
         proxy_name: the CN of the front proxy.
-        token_key: the public key (PEM) by which service accounts' tokens are verified.
-        service_account: returns a service account by namespace and name, None where there is none.
+        tokens: tells whose token it is.
 
     """
 
     proxy_authority: str
     proxy_name: str
-    token_key: bytes = field(repr=False)
-    service_account: Callable[[str, str], Value | None]
+    tokens: ServiceAccountTokens
 
     def user(self, certificate: Certificate | None, headers: Headers) -> User:
         """Return who sent a request. Raises `Refused` (401) for credentials that are none."""
@@ -96,15 +92,9 @@ class Authenticator:
 
     def _service_account(self, token: str) -> User:
         try:
-            claims = jwt.decode(token, self.token_key, algorithms=["ES256"], audience=ISSUER, issuer=ISSUER, leeway=60)
-            of = claims["kubernetes.io"]
-            namespace, name, uid = of["namespace"], of["serviceaccount"]["name"], of["serviceaccount"]["uid"]
-        except (jwt.InvalidTokenError, KeyError) as error:
+            return self.tokens.user(token)[0]
+        except BadToken as error:
             raise _unauthorized() from error
-        account = self.service_account(namespace, name)
-        if account is None or account["metadata"]["uid"] != uid:
-            raise _unauthorized()
-        return User(f"{_SERVICE_ACCOUNT}{namespace}:{name}", _groups_of_service_account(namespace), uid=uid)
 
 
 def common_name(pem: bytes) -> str:
@@ -131,7 +121,7 @@ def impersonated(user: User, headers: Headers, authorizer: Authorizer) -> User:
     if len(service_account) == 2:
         namespace, account = service_account
         asked = [Attributes("impersonate", resource="serviceaccounts", namespace=namespace, name=account)]
-        groups = groups or _groups_of_service_account(namespace)
+        groups = groups or groups_of_service_account(namespace)
     else:
         asked = [Attributes("impersonate", resource="users", name=name)]
     asked += [
@@ -151,10 +141,6 @@ def impersonated(user: User, headers: Headers, authorizer: Authorizer) -> User:
 
 def _with_authenticated(groups: tuple[str, ...]) -> tuple[str, ...]:
     return groups if {_AUTHENTICATED, _UNAUTHENTICATED} & {*groups} else (*groups, _AUTHENTICATED)
-
-
-def _groups_of_service_account(namespace: str) -> tuple[str, ...]:
-    return ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", _AUTHENTICATED)
 
 
 def _extra(headers: Headers, prefix: str) -> dict[str, tuple[str, ...]]:

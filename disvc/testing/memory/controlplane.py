@@ -55,7 +55,7 @@ class MemoryControlPlane(Plane):
             f"--client-ca-file={self.ca_file}",
             f"--requestheader-client-ca-file={self._front_proxy_authority.ca_file}",
             "--requestheader-allowed-names=front-proxy-client",
-            f"--service-account-key-file={self._token_key.with_suffix('.pub')}",
+            f"--service-account-signing-key-file={self._token_key}",
             f"--audit-log-path={self.folder / 'audit.log'}",
             *self._flags,
         )

@@ -109,6 +109,7 @@ _KINDS_OF_SUBRESOURCES: Final = {
     "binding": ("", "", "Binding"),
     "eviction": ("policy", "v1", "Eviction"),
     "scale": ("autoscaling", "v1", "Scale"),
+    "token": ("authentication.k8s.io", "v1", "TokenRequest"),
 }
 """Group, version ("" for those of the path) and kind, where that is not the resource's."""
 

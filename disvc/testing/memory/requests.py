@@ -7,7 +7,7 @@ on it, from top to bottom of one request.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from disvc.testing.match import APIRequest
 
@@ -27,6 +27,11 @@ class User:
     groups: tuple[str, ...] = ("system:authenticated",)
     uid: str = ""
     extra: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def info(self) -> dict[str, Any]:
+        """Return it as reviews say it."""
+        info = {"username": self.name, "uid": self.uid, "groups": list(self.groups), "extra": dict(self.extra)}
+        return {key: value for key, value in info.items() if value}
 
 
 ADMIN: Final = User("kubernetes-admin", ("system:masters", "system:authenticated"))

@@ -1,11 +1,12 @@
 """Reviews: kinds that are created to be answered, and not kept. They say who somebody is, and what they may do.
 
-SelfSubjectReview of authentication.k8s.io; SubjectAccessReview, its Local and Self forms, and SelfSubjectRulesReview of
-authorization.k8s.io. `kubectl auth whoami` and `kubectl auth can-i` live on them.
+SelfSubjectReview and TokenReview of authentication.k8s.io; SubjectAccessReview, its Local and Self forms, and
+SelfSubjectRulesReview of authorization.k8s.io. `kubectl auth whoami` and `kubectl auth can-i` live on them.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final
 
 from disvc.testing.memory import causes, errors
@@ -18,15 +19,20 @@ if TYPE_CHECKING:
     from disvc.testing.memory.authorization import Authorizer
     from disvc.testing.memory.errors import Cause
     from disvc.testing.memory.resource import ResourceType
+    from disvc.testing.memory.service_account_tokens import ServiceAccountTokens
 
     Value = dict[str, Any]
 
 __all__ = ["TYPES", "answer", "is_review"]
 
 TYPES: Final = tuple(
-    kind(group, "v1", name, f"{name.lower()}s", namespaced=name.startswith("Local"), verbs=frozenset({"create"}))
+    replace(
+        kind(group, "v1", name, f"{name.lower()}s", namespaced=name.startswith("Local"), verbs=frozenset({"create"})),
+        has_status=False,  # as a subresource
+    )
     for group, name in (
         ("authentication.k8s.io", "SelfSubjectReview"),
+        ("authentication.k8s.io", "TokenReview"),
         ("authorization.k8s.io", "LocalSubjectAccessReview"),
         ("authorization.k8s.io", "SelfSubjectAccessReview"),
         ("authorization.k8s.io", "SelfSubjectRulesReview"),
@@ -40,7 +46,9 @@ def is_review(resource: ResourceType) -> bool:
     return resource.group in {"authentication.k8s.io", "authorization.k8s.io"}
 
 
-def answer(review: Value, namespace: str, user: User, authorizer: Authorizer, time: str) -> Value:
+def answer(
+    review: Value, namespace: str, user: User, authorizer: Authorizer, tokens: ServiceAccountTokens, time: str
+) -> Value:
     """Return the review with its status.
 
     Args:
@@ -48,6 +56,7 @@ def answer(review: Value, namespace: str, user: User, authorizer: Authorizer, ti
         namespace: of the path, "" where there is none.
         user: who asks.
         authorizer: knows who may do what.
+        tokens: knows whose token it is.
         time: the time now, as metadata has it.
 
     Raises:
@@ -56,8 +65,9 @@ def answer(review: Value, namespace: str, user: User, authorizer: Authorizer, ti
     """
     match review["kind"]:
         case "SelfSubjectReview":
-            info = _user_info(user)
-            return {**review, "metadata": {"creationTimestamp": time}, "status": {"userInfo": info}}
+            return {**review, "metadata": {"creationTimestamp": time}, "status": {"userInfo": user.info()}}
+        case "TokenReview":
+            return tokens.review(review)
         case "SelfSubjectRulesReview":
             return {**review, "metadata": {}, "status": _rules(review, user, authorizer)}
     spec = review.get("spec") or {}
@@ -71,11 +81,6 @@ def answer(review: Value, namespace: str, user: User, authorizer: Authorizer, ti
     allowed, reason = authorizer.decide(user, _attributes(spec))
     status: Value = {"allowed": allowed, "reason": reason} if reason else {"allowed": allowed}
     return {**review, "metadata": {"namespace": namespace} if namespace else {}, "status": status}
-
-
-def _user_info(user: User) -> Value:
-    info = {"username": user.name, "uid": user.uid, "groups": list(user.groups), "extra": dict(user.extra)}
-    return {key: value for key, value in info.items() if value}
 
 
 def _rules(review: Value, user: User, authorizer: Authorizer) -> Value:

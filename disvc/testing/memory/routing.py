@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 from disvc.testing.memory import errors
 from disvc.testing.memory.holders import NAMESPACES
 from disvc.testing.memory.pods import PODS
+from disvc.testing.memory.service_account_tokens import SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Set
@@ -70,4 +71,6 @@ def subresources(resource: ResourceType) -> Mapping[str, Set[str]]:
         verbs["finalize"] = frozenset({"update"})
     if resource.storage == PODS:
         verbs |= {"binding": frozenset({"create"}), "eviction": frozenset({"create"}), "log": frozenset({"get"})}
+    if resource.storage == SERVICE_ACCOUNTS:
+        verbs["token"] = frozenset({"create"})
     return verbs

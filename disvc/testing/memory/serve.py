@@ -10,7 +10,6 @@ import asyncio
 import signal
 import socket
 import ssl
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +44,7 @@ _FILE: Final = click.Path(path_type=Path, dir_okay=False)
 @click.option("--client-ca-file", type=_FILE, required=True)
 @click.option("--requestheader-client-ca-file", type=_FILE, required=True)
 @click.option("--requestheader-allowed-names", required=True)
-@click.option("--service-account-key-file", type=_FILE, required=True)
+@click.option("--service-account-signing-key-file", type=_FILE, required=True)
 @click.option("--audit-log-path", type=_FILE, required=True)
 @click.option("--controllers", is_flag=True)
 def main(
@@ -55,18 +54,23 @@ def main(
     client_ca_file: Path,
     requestheader_client_ca_file: Path,
     requestheader_allowed_names: str,
-    service_account_key_file: Path,
+    service_account_signing_key_file: Path,
     audit_log_path: Path,
     controllers: bool,
 ) -> None:
     """Serve an empty cluster."""
     kubelets = KubeletClient()
-    server = APIServer(Environment(), TYPES, ask=webhook_client.ask, fetch=kubelets.fetch)
+    server = APIServer(
+        Environment(),
+        TYPES,
+        ask=webhook_client.ask,
+        fetch=kubelets.fetch,
+        token_key=service_account_signing_key_file.read_bytes(),
+    )
     authenticator = Authenticator(
         proxy_authority=common_name(requestheader_client_ca_file.read_bytes()),
         proxy_name=requestheader_allowed_names,
-        token_key=service_account_key_file.read_bytes(),
-        service_account=partial(_service_account, server),
+        tokens=server.tokens,
     )
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     tls.load_cert_chain(tls_cert_file, tls_private_key_file)
@@ -79,12 +83,6 @@ def main(
     with audit_log_path.open("ab", buffering=0) as file:
         http = HTTPServer(server, authenticator, tls=tls, listener=listener, audit=AuditTrail(file))
         run(_serve(server, kubelets, http, with_controllers=controllers))
-
-
-def _service_account(server: APIServer, namespace: str, name: str) -> Value | None:
-    resource = server.registry.find("", "v1", "serviceaccounts")
-    found = resource and server.store.of(resource).get(f"{namespace}/{name}")
-    return found.value if found else None
 
 
 async def _serve(server: APIServer, kubelets: KubeletClient, http: HTTPServer, *, with_controllers: bool) -> None:

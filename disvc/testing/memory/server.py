@@ -21,6 +21,7 @@ from disvc.testing.memory.presentation import Presentation
 from disvc.testing.memory.quotas import QuotaCounter
 from disvc.testing.memory.registry import Registry
 from disvc.testing.memory.requests import ADMIN, Call, Request, Target, User, target
+from disvc.testing.memory.service_account_tokens import SERVICE_ACCOUNTS, ServiceAccountTokens
 from disvc.testing.memory.store import Store
 from disvc.testing.memory.transport import MemoryTransport
 from disvc.testing.memory.watching import Watch
@@ -50,6 +51,7 @@ class APIServer:
         resources: what it serves from the start.
         ask: what carries reviews to admission webhooks; by default nothing does, and asking one fails.
         fetch: what carries requests for logs to kubelets; by default nothing does, and asking one fails.
+        token_key: the EC key (PEM) that signs tokens of service accounts; without one there are none.
 
     """
 
@@ -60,11 +62,13 @@ class APIServer:
         *,
         ask: Ask | None = None,
         fetch: Fetch | None = None,
+        token_key: bytes = b"",
     ) -> None:
         self.environment = environment
         self.registry = Registry((*resources, *reviews.TYPES))
         self.store = Store()
         self.authorizer = Authorizer(self._rbac)
+        self.tokens = ServiceAccountTokens(self.store, self.registry, environment, token_key)
         webhooks = Webhooks(self.store, self.registry, environment, ask or _ask_nobody)
         admission = Admission(self.store, self.registry, webhooks)
         self._writer = Writer(self.store, environment, FieldManagers(self.registry), admission)
@@ -154,6 +158,8 @@ class APIServer:
     async def _create(self, call: Call) -> Answer:
         if reviews.is_review(call.resource):
             return self._review(call)
+        if call.resource.storage == SERVICE_ACCOUNTS and call.subresource:
+            return self.tokens.create(call)
         if call.subresource:
             return await self._pods.create(call)
         return await self._writer.create(call)
@@ -162,7 +168,7 @@ class APIServer:
         options = WriteOptions.read(call.request.query, "CreateOptions")
         review = decoding.read_object(call, options.validation)
         time = metav1_time(self.environment.clock.now())
-        answered = reviews.answer(review, call.namespace, call.request.user, self.authorizer, time)
+        answered = reviews.answer(review, call.namespace, call.request.user, self.authorizer, self.tokens, time)
         return value_answer(call, answered, 201)
 
     def _rbac(self, plural: str) -> Iterable[Value]:
