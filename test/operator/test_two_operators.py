@@ -31,8 +31,7 @@ if TYPE_CHECKING:
     Violations = Callable[[Iterable[Moment]], list[str]]
     Behind = Callable[..., AbstractAsyncContextManager[FaultProxy]]
 
-# Alone: how late the late one is must not be a matter of what else runs.
-pytestmark = [pytest.mark.usefixtures("kserve"), pytest.mark.alone]
+pytestmark = pytest.mark.usefixtures("kserve")
 
 CHILDREN = {resource.kind for resource in (ISVCS, SERVICES, INGRESSES, REVISIONS)}
 LATE_SECONDS = 1.5
