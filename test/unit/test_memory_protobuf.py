@@ -43,12 +43,32 @@ async def test_it_is_created_as_if_it_were_json() -> None:
     assert "generateName" not in created["metadata"]  # empty in protobuf is absent in JSON
 
 
+def field(number: int, content: bytes) -> bytes:
+    """Return a field of a message that is a message, or a text."""
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(number: int) -> bytes:
+    return bytes([number & 127 | 128]) + _varint(number >> 7) if number > 127 else bytes([number])
+
+
+def nested_definition(levels: int) -> bytes:
+    """Return a CustomResourceDefinition with a schema that says `not`, so often."""
+    schema = b""
+    for _ in range(levels):
+        schema = field(28, schema)
+    definition = field(2, field(7, field(4, field(1, schema))))
+    meta = field(1, b"apiextensions.k8s.io/v1") + field(2, b"CustomResourceDefinition")
+    return b"k8s\x00" + field(1, meta) + field(2, definition)
+
+
 @pytest.mark.parametrize(
     ("body", "message"),
     [
         (b"{}", "does not start as Kubernetes' protobuf does"),
         (b"k8s\x00\xff\xff", "."),
         (SECRET.replace(b"Secret", b"Secrex"), "no built-in type"),
+        (nested_definition(5_000), "^proto: exceeded max depth$"),
     ],
 )
 def test_what_is_none_is_told(body: bytes, message: str) -> None:

@@ -35,6 +35,8 @@ __all__ = ["decode"]
 
 _MAGIC: Final = b"k8s\x00"
 _META: Final = "io.k8s.apimachinery.pkg.apis.meta.v1"
+_DEEPEST: Final = 100
+"""Levels of messages. Python's protobuf crashes where its stack is at its end, of which one level takes some."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -89,38 +91,40 @@ def _fields(data: Wire) -> Iterator[tuple[int, Any]]:
         yield field.field_number, field.data
 
 
-def _message(data: Wire, numbered: Mapping[int, Any]) -> Value:
+def _message(data: Wire, numbered: Mapping[int, Any], depth: int = 0) -> Value:
+    if depth > _DEEPEST:
+        raise ValueError("proto: exceeded max depth")
     value: Value = {}
     for number, content in _fields(data):
         field = numbered.get(number)
         if isinstance(field, _Named):
-            _add(value, field, content)
+            _add(value, field, content, depth + 1)
         elif field is not None:
-            value |= _message(content, field)
+            value |= _message(content, field, depth + 1)
     return value
 
 
-def _add(value: Value, field: _Named, content: Wire) -> None:
+def _add(value: Value, field: _Named, content: Wire, depth: int) -> None:
     kind, element = field.type.kind, field.type.element
     if kind == "slice" and element is not None:
-        value.setdefault(field.name, []).append(_value(content, element))
+        value.setdefault(field.name, []).append(_value(content, element, depth))
     elif kind == "map" and element is not None:
         entry = dict(_fields(content))
-        value.setdefault(field.name, {})[_text(entry.get(1, b""))] = _value(entry.get(2, b""), element)
+        value.setdefault(field.name, {})[_text(entry.get(1, b""))] = _value(entry.get(2, b""), element, depth)
     else:
-        value[field.name] = _value(content, field.type)
+        value[field.name] = _value(content, field.type, depth)
 
 
-def _value(content: Wire, type_: Type) -> object:
+def _value(content: Wire, type_: Type, depth: int) -> object:
     match type_.kind, type_.element:
         case "pointer", element if element is not None:
-            return _value(content, element)
+            return _value(content, element, depth)
         case "slice", element if element is not None:  # as a map's value it is a message
-            return [_value(item, element) for _, item in _fields(content)]
+            return [_value(item, element, depth) for _, item in _fields(content)]
         case "struct", _:
             if read := _SELF_DECODING.get(type_.definition):
                 return read(dict(_fields(content)))
-            return _message(content, _numbered(type_.definition))
+            return _message(content, _numbered(type_.definition), depth)
         case "string", _:
             return _text(content)
         case "bytes", _:
