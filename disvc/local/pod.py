@@ -37,8 +37,12 @@ class Pod:
         self.uid: str = metadata["uid"]
         self.has_ended = False
         self._name = metadata["name"]
-        self._names = [each["name"] for field in ("initContainers", "containers") for each in spec.get(field) or ()]
-        """Of its containers; the server's is the last."""
+        self._is_init = {
+            container["name"]: field == "initContainers"
+            for field in ("initContainers", "containers")
+            for container in spec.get(field) or ()
+        }
+        """Of each container, by name."""
         self._host = host
         self._changed = changed
         self._restarts = restarts_of(pod)
@@ -75,7 +79,7 @@ class Pod:
         Raises `NoLog`, as a kubelet words it (validateContainerLogStatus).
         """
         which = f'container "{container}" in pod "{self._name}"'
-        if container not in self._names:
+        if container not in self._is_init:
             raise NoLog(f'container "{container}" not found in pod "{self._name}"', 404)
         for each in self._containers():
             if each.name == container and (log := each.log(previous=previous)):
@@ -83,7 +87,7 @@ class Pod:
         if previous:
             raise NoLog(f"previous terminated {which} not found")
         stage = self._stage()
-        raise NoLog(f"{which} is {_without_log(stage.server if container == self._names[-1] else stage.init)}")
+        raise NoLog(f"{which} is {_without_log(stage.init if self._is_init[container] else stage.server)}")
 
     def end(self, grace_seconds: float, drain_seconds: float) -> None:
         """Begin its end, if it has not begun: after the drain time SIGTERM, and when its grace is over SIGKILL."""
