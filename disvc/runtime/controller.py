@@ -213,11 +213,13 @@ class Controller:
                         grace_seconds=grace_seconds,
                     )
         finally:
+            for worker in workers:
+                if worker.done() and not worker.cancelled():
+                    worker.exception()  # SystemExit has left by the event loop already; asyncio need not tell it again
             await self._cancel([task for task in (stopped, *workers) if not task.done()])
-            # What is no `Exception` nobody here may handle. SystemExit has left by the event loop already, and is seen.
-            fatal = [error for worker in workers if not worker.cancelled() and (error := worker.exception())]
-        for error in fatal:
-            raise error
+        for worker in workers:
+            if not worker.cancelled():
+                worker.result()  # raises what is no `Exception`, which nobody here may handle
         _log.info("controller stopped", controller=self.name)
 
     async def _cancel(self, tasks: Sequence[asyncio.Task[Any]]) -> None:

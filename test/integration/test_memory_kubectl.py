@@ -313,7 +313,7 @@ STEPS = [
     Step("logs pending --as=bob"),
     Step("logs bound"),
     Step("logs bound -c sidecar --tail=1 --since=1m --timestamps"),
-    Step("logs -l app=pod --all-containers"),
+    Step("logs -l app=pod -c server"),
     Step("logs --limit-bytes=-1 bound"),
     Step("get --raw /api/v1/namespaces/kubectl-session/pods/pending/log"),
     Step("get --raw /api/v1/namespaces/kubectl-session/pods/pending/log?container=loader&sinceTime=x"),

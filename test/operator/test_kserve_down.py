@@ -151,7 +151,7 @@ async def test_a_rollout_that_misses_its_deadline_meanwhile_is_failed_with_the_w
     assert "failed calling webhook" in stalled["message"]
     assert (await cluster.condition("Available"))["status"] == "True"
     await kserve.start()
-    await cluster.set_spec("m", annotations={"version": "v3"})
+    await cluster.set_spec("m", annotations={"version": "v3"}, deploymentStrategy={"progressDeadlineSeconds": 600})
     status = await cluster.until_ready()
     assert status["activeRevision"]["name"] == "m-v3"
 

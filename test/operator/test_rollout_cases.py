@@ -34,6 +34,10 @@ V1, V2, V3 = ({"version": f"v{number}"} for number in (1, 2, 3))
 ONCE = ["Progressing", "Switching", "Draining", "Stable"]
 
 
+SOON_LATE, NEVER_LATE = {"progressDeadlineSeconds": 1}, {"progressDeadlineSeconds": 600}
+"""For what is to fail, and for what is not to, on a slow machine either."""
+
+
 async def serve(cluster: Any, **spec: Any) -> None:
     await cluster.create(cluster.manifest(annotations=V1, **spec))
     await cluster.until_ready()
@@ -126,9 +130,9 @@ async def test_v2_that_never_gets_ready_is_rolled_back_at_the_deadline_and_stays
 ) -> None:
     quick = {"propagationSeconds": 0, "drainSeconds": 0}
     async with operate():
-        await serve(cluster, deploymentStrategy={**quick, "progressDeadlineSeconds": 2})
+        await serve(cluster, deploymentStrategy=quick)
         kserve.behave("m-v2-0", NEVER_READY)
-        await cluster.set_spec("m", annotations=V2)
+        await cluster.set_spec("m", annotations=V2, deploymentStrategy=SOON_LATE)
         await cluster.until_phase("Failed")
         stalled = await cluster.until_condition("Stalled", reason="ProgressDeadlineExceeded")
         assert "m-v2-0" in stalled["message"]
@@ -142,7 +146,7 @@ async def test_v2_that_never_gets_ready_is_rolled_back_at_the_deadline_and_stays
         await cluster.until_condition("Stalled", reason="ProgressDeadlineExceeded")
         assert phases(await history.moments()) == ["Initializing", "Stable", "Progressing", "RollingBack", "Failed"]
         assert "m-v2-0" not in await cluster.names(ISVCS)
-        await cluster.set_spec("m", replicas=1, annotations=V3)
+        await cluster.set_spec("m", replicas=1, annotations=V3, deploymentStrategy=NEVER_LATE)
         await cluster.until_ready()
         await cluster.until(lambda: is_just(cluster, "m-v3"))
     moments = await history.moments()
@@ -153,10 +157,9 @@ async def test_v2_that_never_gets_ready_is_rolled_back_at_the_deadline_and_stays
 async def test_the_template_of_v1_again_after_v2_failed_is_a_success_without_v3(
     cluster: Any, kserve: SimulatedKServe, operator: Manager
 ) -> None:
-    quick = {"propagationSeconds": 0, "drainSeconds": 0, "progressDeadlineSeconds": 1}
-    await serve(cluster, deploymentStrategy=quick)
+    await serve(cluster, deploymentStrategy={"propagationSeconds": 0, "drainSeconds": 0})
     kserve.behave("m-v2-0", NEVER_READY)
-    await cluster.set_spec("m", annotations=V2)
+    await cluster.set_spec("m", annotations=V2, deploymentStrategy=SOON_LATE)
     await cluster.until_phase("Failed")
     await cluster.set_spec("m", annotations=V1)
     status = await cluster.until_ready()

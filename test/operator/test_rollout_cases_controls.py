@@ -29,6 +29,10 @@ QUICK = {"propagationSeconds": 0, "drainSeconds": 0}
 V1, V2 = {"version": "v1"}, {"version": "v2"}
 
 
+SOON_LATE = {"progressDeadlineSeconds": 1}
+"""For what is to fail; another revision could be late, too, on a slow machine."""
+
+
 async def serve(cluster: Any, **spec: Any) -> None:
     await cluster.create(cluster.manifest(annotations=V1, **spec))
     await cluster.until_ready()
@@ -73,10 +77,10 @@ async def test_recreate_removes_the_members_of_v1_before_it_makes_those_of_v2(
 async def test_recreate_that_fails_removes_v2_and_makes_v1_again_as_it_was(
     cluster: Any, kserve: SimulatedKServe, operator: Manager, history: History
 ) -> None:
-    await serve(cluster, deploymentStrategy={**QUICK, "type": "Recreate", "progressDeadlineSeconds": 2})
+    await serve(cluster, deploymentStrategy={**QUICK, "type": "Recreate"})
     before = await cluster.get("m-v1-0", ISVCS)
     kserve.behave("m-v2-0", NEVER_READY)
-    await cluster.set_spec("m", annotations=V2)
+    await cluster.set_spec("m", annotations=V2, deploymentStrategy=SOON_LATE)
     await cluster.until_phase("Failed")
     await cluster.until(lambda: cluster.find("m-v1-0", ISVCS))
     await cluster.until_condition("Available")
@@ -162,10 +166,9 @@ async def test_abort_gives_a_try_of_v2_up_and_retry_begins_the_next(
 async def test_hold_keeps_a_failed_revision_without_traffic_until_another_template_comes(
     cluster: Any, kserve: SimulatedKServe, operator: Manager, history: History, violations: Violations
 ) -> None:
-    strategy = {**QUICK, "onFailure": "Hold", "progressDeadlineSeconds": 1}
-    await serve(cluster, deploymentStrategy=strategy)
+    await serve(cluster, deploymentStrategy={**QUICK, "onFailure": "Hold"})
     kserve.behave("m-v2-0", NEVER_READY)
-    await cluster.set_spec("m", annotations=V2)
+    await cluster.set_spec("m", annotations=V2, deploymentStrategy=SOON_LATE)
     await cluster.until_phase("Failed")
     failed = await cluster.get("m-v2-0", ISVCS)
     await cluster.set_spec("m", annotations=V1)
@@ -186,11 +189,9 @@ async def test_a_failed_revision_is_kept_for_failedrevisionttlseconds(
     cluster: Any, kserve: SimulatedKServe, operator: Manager
 ) -> None:
     seconds = 3
-    await serve(
-        cluster, deploymentStrategy={**QUICK, "failedRevisionTTLSeconds": seconds, "progressDeadlineSeconds": 1}
-    )
+    await serve(cluster, deploymentStrategy={**QUICK, "failedRevisionTTLSeconds": seconds})
     kserve.behave("m-v2-0", NEVER_READY)
-    await cluster.set_spec("m", annotations=V2)
+    await cluster.set_spec("m", annotations=V2, deploymentStrategy=SOON_LATE)
     await cluster.until_phase("Failed")
     failed_at = datetime.fromisoformat((await cluster.status())["rollout"]["failedAt"])
     await cluster.until_gone(ISVCS, "m-v2-0")
