@@ -85,14 +85,16 @@ class Webhook:
 
     async def remove(self) -> None:
         """Take the registrations back, wait until the API server knows, and close the server for good."""
-        for resource in (MUTATING, VALIDATING):
-            try:
-                await self._client.delete(resource, self._name)
-            except NotFound:
-                continue
-        await self._until_asked(set())
-        await self._listener.close()
-        await self._cut()
+        try:
+            for resource in (MUTATING, VALIDATING):
+                try:
+                    await self._client.delete(resource, self._name)
+                except NotFound:
+                    continue
+            await self._until_asked(set())
+        finally:
+            await self._listener.close()
+            await self._cut()
 
     def open(self) -> None:
         """Answer; nothing happens where it does so already."""
