@@ -40,9 +40,9 @@ TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 DRY_RUN = {"dryRun": "All"}
 BY_CHANCE = ("uid", "creationTimestamp", "managedFields", "resourceVersion")
 GIVEN = re.compile(
-    r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+[smhdy](?:\d+[smhd])?|10(?:\.\d+){3}|3\d{4})\b"
+    r"\b(?:[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}|\d+[smhdy](?:\d+[smhd])?|10(?:\.\d+){3}|3\d{4}|20[0-9T:-]+Z)\b"
 )
-"""UIDs, ages, and addresses and ports of Services in the cells of tables."""
+"""UIDs, ages, times, and addresses and ports of Services in the cells of tables."""
 
 
 def cases() -> Iterator[Any]:
