@@ -251,7 +251,10 @@ class Statuses:
         before: DistributedInferenceServiceStatus,
         after: DistributedInferenceServiceStatus,
     ) -> float | None:
-        """Write a status that differs. Return for how many seconds it is held back, None where it is not."""
+        """Write a status that differs. Return for how many seconds it is held back, None where it is not.
+
+        Raises `Conflict` or `Stale` where the DISVC is another one by now, or gone.
+        """
         if after == before:
             return None
         monotonic = self._clock.monotonic()
@@ -263,7 +266,10 @@ class Statuses:
             "metadata": {"uid": obj.metadata.uid, "resourceVersion": obj.metadata.resource_version},
             "status": after.model_dump(mode="json", by_alias=True),  # with nulls, which remove
         }
-        await self._world.client.patch(DISVCS, key.name, patch, key.namespace, subresource="status")
+        try:
+            await self._world.client.patch(DISVCS, key.name, patch, key.namespace, subresource="status")
+        except NotFound:
+            raise Stale from None  # it is gone; the watch will tell
         self._written[key] = monotonic
         return None
 

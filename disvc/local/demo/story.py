@@ -160,6 +160,16 @@ class Story:
         self._narrator.promise(active == f"{REST_NAME}-v2", f"{REST_NAME} is Failed, and {REST_NAME}-v2 serves on")
         await self._stage.gone(f"{REST_NAME}-v3-")
         self._narrator.tell(f"nothing of {REST_NAME}-v3 is left")
+        await self._stage.patch(
+            REST_NAME, {"deploymentStrategy": {"progressDeadlineSeconds": None}}, "progressDeadlineSeconds is as it was"
+        )
+        await self._stage.change_model(REST_NAME, "inferenservice", IRIS_2)
+        await self._stage.ready(REST_NAME, 1)
+        status = await self._stage.until(REST_NAME, lambda status: status["phase"] == "Stable", "until it is Stable")
+        again = status["targetRevision"]["name"]
+        self._narrator.promise(
+            again == active, f"the template of {active} again is no rollout: it serves, and is Stable"
+        )
         await self._example_of(
             await self._open(REST(self._stage.ports, self._stage.outside(REST_NAME), REST_NAME)), TWO
         )
