@@ -219,6 +219,22 @@ async def test_what_leads_nowhere_is_told_apart(cluster: Cluster) -> None:
     assert (await cluster.get("nobody.example.com", "/"))[0] == 404
 
 
+async def test_a_service_that_comes_back_at_once_holds_up_no_other(cluster: Cluster) -> None:
+    await serve(cluster, "a", "a-0")
+    for number in range(3):
+        await cluster.service("again")
+        await until(lambda: cluster.get(cluster.internal("again")), (503, "no healthy upstream"))
+        await cluster.lead(("/", "Prefix", "a"), (f"/{number}", "Prefix", "again"))
+        await until(partial(cluster.get, HOST, f"/{number}"), (503, "no healthy upstream"))
+        assert await cluster.get(HOST) == (200, "a-0")
+        await cluster.endpoints("again", "a-0")
+        await until(lambda: cluster.get(cluster.internal("again")), (200, "a-0"))
+        for resource in (SERVICES, ENDPOINT_SLICES):
+            await cluster.client.delete(resource, "again", cluster.namespace)
+        await cluster.lead(("/", "Prefix", "a"))
+        await until(lambda: _status(cluster, cluster.internal("again")), 404)
+
+
 async def test_grpc_goes_through_the_plain_port_and_over_tls_with_the_secrets_certificate(
     cluster: Cluster, tmp_path: Path
 ) -> None:

@@ -131,7 +131,9 @@ class Discovery:
     async def _heard(self, subject: _Subject, has: str) -> None:
         async with self._changed:
             sent = self._sent.pop(subject, has)
-            if sent != has:
+            # A cluster that has come back asks anew for its endpoints, and knows nothing of what it was sent before.
+            is_first = subject.kind == "endpoints" and not has
+            if sent != has and not is_first:
                 self._refused[subject].add(sent)
             self._applied[subject] = has
             self._changed.notify_all()
