@@ -72,6 +72,7 @@ async def envoy() -> AsyncIterator[Envoy]:
         stack.callback(supervisor.close)
         socket, bootstrap = supervisor.folder / "xds.sock", supervisor.folder / "envoy.json"
         discovery = Discovery()
+        # A long poll ends with Envoy's interest in it: an answer that nobody reads would count as sent.
         runner = web.AppRunner(discovery.application, access_log=None, shutdown_timeout=0.1, handler_cancellation=True)
         await runner.setup()
         stack.push_async_callback(runner.cleanup)
